@@ -1,0 +1,10 @@
+"""The model as events: the OpenAI Realtime API, as its client sees it.
+
+items.py           what a conversation is made of: Item, Part; what we put into one
+client_events.py   the 11 events a client sends
+server_events.py   the 46 events a server sends
+events.py          the door: JSON text in and out, tolerant in, exact out
+profile.py         what differs from one provider to the next
+session.py         one session: its settings, one response at a time, what it used
+client.py ●        the WebSocket under it
+"""
