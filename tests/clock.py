@@ -1,0 +1,210 @@
+"""Time as a number: an event loop whose clock jumps to the next timer, and a network in memory.
+
+A minute of call takes milliseconds and is the same every run; a deadlock is an error, not a hang.
+The network carries datagrams with delay, loss and duplicates from a seeded dice. SIP's transport
+binds datagram endpoints to it, the engine and the phone take their RTP ports from it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import selectors
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+Address = tuple[str, int]
+T = TypeVar("T")
+
+
+class _Jumping(selectors.SelectSelector):
+    """A selector that waits by moving the clock."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 1000.0  # s; not 0, so that nobody takes a time for false
+
+    def select(self, timeout: float | None = None) -> list[Any]:
+        ready = super().select(0)
+        if ready or timeout == 0:
+            return ready
+        if timeout is None:
+            raise RuntimeError("deadlock: every task waits, and no timer is set")
+        self.now += timeout
+        return ready
+
+
+class VirtualLoop(asyncio.SelectorEventLoop):
+    """An event loop on virtual time."""
+
+    def __init__(self) -> None:
+        self._jumping = _Jumping()
+        super().__init__(self._jumping)
+
+    def time(self) -> float:
+        return self._jumping.now
+
+
+def run(main: Coroutine[Any, Any, T]) -> T:
+    """Run a test on virtual time."""
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        return runner.run(main)
+
+
+class Network:
+    """Datagrams in memory. `delay` in s; `loss` and `duplicates` as shares of all datagrams."""
+
+    def __init__(
+        self, *, delay: float = 0.005, loss: float = 0.0, duplicates: float = 0.0, seed: int = 1
+    ) -> None:
+        self.delay, self.loss, self.duplicates = delay, loss, duplicates
+        self.lossy: Callable[[bytes], bool] = lambda data: True  # which datagrams may be lost
+        self._dice = random.Random(seed)
+        self._taps: dict[Address, Callable[[bytes, Address], None]] = {}
+        self._next = 40000
+
+    def open(self, address: Address, arrived: Callable[[bytes, Address], None]) -> Address:
+        """Let datagrams for `address` arrive at a function; port 0 takes any free one."""
+        host, port = address
+        while not port or (host, port) in self._taps:
+            if port:
+                raise OSError(98, f"{address} is in use")
+            port, self._next = self._next, self._next + 2
+        self._taps[host, port] = arrived
+        return host, port
+
+    def close(self, address: Address) -> None:
+        """Nothing arrives there any more."""
+        self._taps.pop(address, None)
+
+    def send(self, data: bytes, source: Address, target: Address) -> None:
+        """Carry a datagram, unless the dice lose it."""
+        loop = asyncio.get_running_loop()
+        if self._dice.random() < self.loss and self.lossy(data):
+            return
+        copies = 2 if self._dice.random() < self.duplicates else 1
+        for _ in range(copies):
+            loop.call_later(self.delay, self._arrive, data, source, target)
+
+    def _arrive(self, data: bytes, source: Address, target: Address) -> None:
+        if arrived := self._taps.get(target):
+            arrived(data, source)
+
+    async def bind(
+        self, protocol: Callable[[], asyncio.DatagramProtocol], address: Address
+    ) -> asyncio.DatagramTransport:
+        """What loop.create_datagram_endpoint is to real sockets."""
+        made = protocol()
+        transport = _Datagrams(self, self.open(address, made.datagram_received))
+        made.connection_made(transport)
+        return transport
+
+    def ports(self, host: str, limit: int = 1000) -> MemoryPorts:
+        """RTP ports at `host`."""
+        return MemoryPorts(self, host, limit)
+
+
+class _Datagrams(asyncio.DatagramTransport):
+    def __init__(self, network: Network, address: Address) -> None:
+        super().__init__({"sockname": address})
+        self._network, self._address = network, address
+
+    def sendto(self, data: Any, addr: Any = None) -> None:
+        self._network.send(bytes(data), self._address, addr)
+
+    def close(self) -> None:
+        self._network.close(self._address)
+
+    def abort(self) -> None:
+        self.close()
+
+    def is_closing(self) -> bool:
+        return False
+
+
+class MemoryPort:
+    """An RTP port in memory (`RtpPort`)."""
+
+    def __init__(self, network: Network, host: str, ready: dict[MemoryPort, None]) -> None:
+        self._network = network
+        self._ready = ready
+        self._arrived: list[tuple[bytes, Address]] = []
+        self._peer: Address | None = None
+        self.address = network.open((host, 0), self._take)
+
+    def send(self, data: bytes, target: Address) -> bool:
+        self._network.send(data, self.address, target)
+        return True
+
+    def receive(self) -> list[tuple[bytes, Address]]:
+        arrived, self._arrived = self._arrived, []
+        return arrived
+
+    def connect(self, target: Address) -> None:
+        self._peer = target
+
+    def disconnect(self) -> None:
+        self._peer = None
+
+    def close(self) -> None:
+        self._network.close(self.address)
+
+    def _take(self, data: bytes, source: Address) -> None:
+        if self._peer is None or source == self._peer:
+            self._arrived.append((data, source))
+            self._ready[self] = None
+
+
+class MemoryPorts:
+    """A pool of RTP ports in memory (`RtpPorts`)."""
+
+    def __init__(self, network: Network, host: str, limit: int) -> None:
+        self._network, self._host, self._limit = network, host, limit
+        self._ready: dict[MemoryPort, None] = {}
+        self.opened: list[MemoryPort] = []
+
+    def open(self, now: float) -> MemoryPort:
+        from gateway.rtp.port import PortsExhausted
+
+        if len(self.opened) >= self._limit:
+            raise PortsExhausted("no port is free")
+        port = MemoryPort(self._network, self._host, self._ready)
+        self.opened.append(port)
+        return port
+
+    def release(self, port: Any, now: float) -> None:
+        port.close()
+        self.opened.remove(port)
+
+    def poll(self) -> list[MemoryPort]:
+        ready, known = list(self._ready), set(self.opened)
+        self._ready.clear()
+        return [port for port in ready if port in known]
+
+    def sweep(self, now: float) -> None:
+        pass
+
+    def close(self) -> None:
+        for port in list(self.opened):
+            self.release(port, 0.0)
+
+
+class LoopTicker:
+    """Ticks of 20 ms from the loop's own clock (`Ticker`), for virtual time."""
+
+    def __init__(self) -> None:
+        self._handle: asyncio.TimerHandle | None = None
+
+    def start(self, tick: Callable[[float, int], None]) -> None:
+        loop = asyncio.get_running_loop()
+
+        def due(at: float) -> None:
+            self._handle = loop.call_at(at + 0.02, due, at + 0.02)
+            tick(loop.time(), 0)
+
+        first = loop.time() + 0.02
+        self._handle = loop.call_at(first, due, first)
+
+    def stop(self) -> None:
+        if self._handle:
+            self._handle.cancel()
