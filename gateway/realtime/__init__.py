@@ -5,6 +5,7 @@ client_events.py   the 11 events a client sends
 server_events.py   the 46 events a server sends
 events.py          the door: JSON text in and out, tolerant in, exact out
 profile.py         what differs from one provider to the next
-session.py         one session: its settings, one response at a time, what it used
+responses.py       one response at a time
+session.py         one session: its settings, its events in order, what it used
 client.py ●        the WebSocket under it
 """
