@@ -1,0 +1,141 @@
+"""Record: what is known of a call when it is over, as one JSON object (design §4). Pure.
+
+The names are a contract; what is not known is null. Times are wall-clock seconds since 1970 on
+the way in and ISO 8601 in UTC on the way out; durations are milliseconds unless the name says
+otherwise. Writing it to a file is the application's work.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+EndedBy = Literal["caller", "model", "backend", "gateway", "network"]
+
+
+@dataclass(slots=True)
+class Turn:
+    """One turn of the caller, and how long each step of the answer took (ms since it ended)."""
+
+    speech_stopped_at: float
+    response_created_ms: int | None = None
+    first_delta_ms: int | None = None
+    first_rtp_ms: int | None = None
+
+
+@dataclass(slots=True)
+class BargeIn:
+    """The caller interrupted: what was heard in total, and what when she began."""
+
+    item_id: str
+    content_index: int
+    heard_ms: int
+    onset_ms: int | None
+    trigger: str  # speech, digit
+
+
+@dataclass(slots=True)
+class ToolUse:
+    """One function call of the model."""
+
+    name: str
+    ms: int
+    ok: bool
+
+
+@dataclass(slots=True)
+class RtpCounts:
+    """Packets of the call (RFC 3550 terms); null what RTCP would have to tell."""
+
+    sent: int = 0
+    received: int = 0
+    lost: int = 0
+    late: int = 0
+    jitter_ms: float = 0.0
+    round_trip_ms: float | None = None
+    mos: float | None = None
+
+
+@dataclass(slots=True)
+class Usage:
+    """What the backend bills, and the audio that went each way in seconds."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    audio_in_s: float = 0.0
+    audio_out_s: float = 0.0
+
+
+@dataclass(slots=True)
+class Line:
+    """One line of the transcript; what the assistant said is cut where it was heard."""
+
+    role: Literal["caller", "assistant"]
+    text: str
+    item_id: str
+
+
+@dataclass(slots=True, kw_only=True)
+class Record:
+    """One call. Filled as the call goes; `as_dict` when it is over."""
+
+    call_id: str
+    sip_call_id: str
+    direction: str = "inbound"
+    from_: str | None = None
+    to: str | None = None
+    trunk: str | None = None
+    agent: str | None = None
+    backend: str | None = None
+    model: str | None = None
+    session_id: str | None = None
+    invited_at: float
+    answered_at: float | None = None
+    ended_at: float | None = None
+    ended_by: EndedBy | None = None
+    cause: str | None = None
+    sip_status: int | None = None
+    sip_reason: str | None = None
+    codec: str | None = None
+    encryption: str | None = None
+    rtp: RtpCounts = field(default_factory=RtpCounts)
+    turns: list[Turn] = field(default_factory=list)
+    barge_ins: list[BargeIn] = field(default_factory=list)
+    digits: list[str] = field(default_factory=list)
+    transfers: list[Any] = field(default_factory=list)
+    tools: list[ToolUse] = field(default_factory=list)
+    usage: Usage = field(default_factory=Usage)
+    transcript: list[Line] | None = None
+    recording: str | None = None
+
+    def say(self, role: Literal["caller", "assistant"], item_id: str, text: str) -> None:
+        """Write a line of the transcript, when one is kept; a line of the same item is replaced.
+
+        An empty text holds the place of a line that may come later, or takes one back.
+        """
+        if self.transcript is None:
+            return
+        for line in self.transcript:
+            if line.item_id == item_id:
+                line.text = text
+                return
+        self.transcript.append(Line(role, text, item_id))
+
+    def as_dict(self) -> dict[str, Any]:
+        """The record under its contract's names, ready for JSON."""
+        out = {name.rstrip("_"): value for name, value in asdict(self).items()}
+        for name in ("invited_at", "answered_at", "ended_at"):
+            out[name] = _iso(out[name])
+        for turn in out["turns"]:
+            turn["speech_stopped_at"] = _iso(turn["speech_stopped_at"])
+        if out["transcript"] is not None:
+            out["transcript"] = [line for line in out["transcript"] if line["text"]]
+        return out
+
+
+def _iso(seconds: float | None) -> str | None:
+    if seconds is None:
+        return None
+    text = datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
+    return text.replace("+00:00", "Z")

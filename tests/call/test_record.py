@@ -1,0 +1,73 @@
+"""The record's names are a contract (tests/data/record.json)."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from gateway.call.record import BargeIn, Record, ToolUse, Turn
+
+NAMES = """call_id sip_call_id direction from to trunk agent backend model session_id invited_at
+answered_at ended_at ended_by cause sip_status sip_reason codec encryption rtp turns barge_ins
+digits transfers tools usage transcript recording""".split()
+
+
+def record(**values: Any) -> Record:
+    return Record(call_id="c-1", sip_call_id="a@b", invited_at=1_800_000_000.0, **values)
+
+
+def test_the_names_are_those_of_the_contract_in_its_order() -> None:
+    out = record().as_dict()
+
+    assert list(out) == NAMES
+    assert list(out["rtp"]) == "sent received lost late jitter_ms round_trip_ms mos".split()
+    assert list(out["usage"]) == "input_tokens output_tokens audio_in_s audio_out_s".split()
+
+
+def test_times_are_utc_to_the_millisecond() -> None:
+    out = record(answered_at=1_800_000_000.4126).as_dict()
+
+    assert out["invited_at"] == "2027-01-15T08:00:00.000Z"
+    assert out["answered_at"] == "2027-01-15T08:00:00.412Z"
+    assert out["ended_at"] is None
+
+
+def test_what_happened_is_listed() -> None:
+    call = record(from_="+74951234567")
+    call.turns.append(Turn(1_800_000_001.0, 31, 410, 428))
+    call.barge_ins.append(BargeIn("item_1", 0, 1340, 1100, "speech"))
+    call.tools.append(ToolUse("hang_up", 0, True))
+    out = json.loads(json.dumps(call.as_dict()))
+
+    assert out["from"] == "+74951234567"
+    assert out["turns"] == [
+        {
+            "speech_stopped_at": "2027-01-15T08:00:01.000Z",
+            "response_created_ms": 31,
+            "first_delta_ms": 410,
+            "first_rtp_ms": 428,
+        }
+    ]
+    assert out["barge_ins"][0]["heard_ms"] == 1340
+    assert out["tools"] == [{"name": "hang_up", "ms": 0, "ok": True}]
+
+
+def test_no_transcript_is_kept_unless_asked_for() -> None:
+    call = record()
+    call.say("caller", "item_1", "my secret")
+    assert call.as_dict()["transcript"] is None
+
+
+def test_a_line_of_the_same_item_is_replaced_in_its_place() -> None:
+    """A transcription comes late, and again; the order is that of speaking."""
+    call = record(transcript=[])
+    call.say("caller", "item_1", "")
+    call.say("assistant", "item_2", "Hello")
+    call.say("caller", "item_1", "Good day")
+    call.say("assistant", "item_2", "Hello there")
+    call.say("assistant", "item_3", "")
+
+    assert call.as_dict()["transcript"] == [
+        {"role": "caller", "text": "Good day", "item_id": "item_1"},
+        {"role": "assistant", "text": "Hello there", "item_id": "item_2"},
+    ]
