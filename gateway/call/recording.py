@@ -1,0 +1,128 @@
+"""Recording ●: a two-track WAV file of one call, the caller on the left, the model on the right.
+
+● of the files of a call this one alone touches the disk, and never inside a tick: `caller` and
+`model` only remember; `flush`, from a slow task in an executor, writes.
+
+Each track is one unbroken stream of samples from the answer on: sample n of both is the same
+moment. The line keeps that promise (it fills gaps and silence by timestamp and clock), so nothing
+here needs a time. Should a track fall more than a second behind all the same, silence goes in.
+
+A recording is never worth a call: the first error of the disk ends it, is kept in `error`, and is
+not raised. After each flush the file is a valid WAV file, so a crash costs the last seconds only.
+
+Left out: compression (16-bit PCM, 32 kB a second), and files beyond 4 GiB (37 hours).
+"""
+
+from __future__ import annotations
+
+import struct
+from collections import deque
+from pathlib import Path
+
+import numpy as np
+
+from gateway.audio.frame import Samples
+
+_HEADER = struct.Struct("<4sI4s4sIHHIIHH4sI")
+_TRACKS = 2
+_SAMPLE_BYTES = 2
+_LAG_S = 1  # a track may be so much behind the other before it is taken for silent
+
+
+class _Track:
+    """Samples as bytes: `incoming` between the two threads, then `waiting` for the other track."""
+
+    def __init__(self) -> None:
+        self.incoming: deque[bytes] = deque()
+        self.waiting = bytearray()
+
+    def collect(self) -> None:
+        while self.incoming:
+            self.waiting += self.incoming.popleft()
+
+    def pad(self, size: int) -> None:
+        self.waiting += bytes(max(0, size - len(self.waiting)))
+
+    def take(self, size: int) -> Samples:
+        taken = np.frombuffer(bytes(self.waiting[:size]), np.int16)
+        del self.waiting[:size]
+        return taken
+
+
+class Recording:
+    """One file, made (or made anew) by the first flush; `rate` in Hz is that of both tracks.
+
+    `caller` and `model` may be called from another thread than `flush` and `close`, but those two
+    only one at a time.
+    """
+
+    def __init__(self, path: Path, rate: int = 8000) -> None:
+        self.path = path
+        self.error: OSError | None = None  # what ended the recording early
+        self._rate = rate
+        self._caller = _Track()
+        self._model = _Track()
+        self._written: int | None = None  # bytes of sound in the file; None: there is no file yet
+        self._closed = False
+
+    def caller(self, samples: Samples) -> None:
+        """The next samples of the caller's voice."""
+        self._add(self._caller, samples)
+
+    def model(self, samples: Samples) -> None:
+        """The next samples that were sent to the caller."""
+        self._add(self._model, samples)
+
+    def flush(self) -> None:
+        """Write what both tracks have; blocks on the disk, raises nothing."""
+        self._write(_LAG_S * self._rate * _SAMPLE_BYTES)
+
+    def close(self) -> None:
+        """Write the rest, the shorter track ending in silence; nothing is recorded after it."""
+        self._closed = True
+        self._write(0)
+
+    def _add(self, track: _Track, samples: Samples) -> None:
+        if not self._closed and not self.error:
+            track.incoming.append(samples.tobytes())
+
+    def _write(self, lag: int) -> None:
+        if self.error:
+            return
+        sound = self._interleaved(lag)
+        try:
+            self._append(sound)
+        except OSError as error:
+            self.error = error
+            self._caller = self._model = _Track()
+
+    def _interleaved(self, lag: int) -> bytes:
+        """As far as both tracks go, or within `lag` bytes of the longer one."""
+        tracks = self._caller, self._model
+        for track in tracks:
+            track.collect()
+        longest = max(len(track.waiting) for track in tracks)
+        for track in tracks:
+            track.pad(longest - lag)
+        size = min(len(track.waiting) for track in tracks)
+        return np.column_stack([track.take(size) for track in tracks]).astype("<i2").tobytes()
+
+    def _append(self, sound: bytes) -> None:
+        """Sound first, then the header that counts it; the file is open only meanwhile."""
+        begun = self._written is not None
+        written = self._written or 0
+        with self.path.open("r+b" if begun else "wb") as file:
+            file.seek(_HEADER.size + written)
+            file.write(sound)
+            file.seek(0)
+            file.write(self._header(written + len(sound)))
+        self._written = written + len(sound)
+
+    def _header(self, size: int) -> bytes:
+        """RIFF and its `fmt ` chunk, as far as the samples (Microsoft's WAVE_FORMAT_PCM)."""
+        block = _TRACKS * _SAMPLE_BYTES
+        return _HEADER.pack(
+            *(b"RIFF", min(size + _HEADER.size - 8, 0xFFFFFFFF), b"WAVE"),
+            *(b"fmt ", 16, 1, _TRACKS, self._rate, self._rate * block, block, 8 * _SAMPLE_BYTES),
+            *(b"data", min(size, 0xFFFFFFFF)),
+        )
