@@ -176,6 +176,8 @@ def _with_model(url: str, model: str) -> str:
     parts = urlsplit(url)  # ValueError if the host is none
     if parts.scheme not in ("ws", "wss") or not parts.hostname or parts.port == 0:
         raise ValueError("the URL must begin with ws:// or wss:// and name a host")
+    if parts.username is not None:
+        raise ValueError("the URL holds a user; keys go into api_key")
     if parts.fragment or not re.fullmatch(r"[\x21-\x7e]+", url):
         raise ValueError("the URL has characters that must be percent-encoded")
     if "model" in parse_qs(parts.query):
