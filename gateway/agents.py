@@ -1,0 +1,175 @@
+"""Who may call, and which agent answers which call. Floor 0, pure.
+
+`Directory` is built once from the configuration and asked per call: `trunk` for the address that a
+message came from (reliability of an identity: the source address alone, never From or User-Agent),
+`route` for the number that was called. `instructions` fills in what an agent is told. What comes
+from the network enters the instructions in two places only: a number of telephone characters, and
+a header's value from a trunk, which the configuration names, cleaned and capped.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from typing import Literal
+
+from .config import AgentConfig, Config
+from .config_check import SIMULATOR
+from .config_values import IpNetwork
+from .text import cleaned
+
+BUILT_IN = "assistant"  # the agent that answers where none is configured
+UNKNOWN = "unknown"  # what the instructions say for a number or a value that is none
+
+# Loopback, RFC 1918, link-local (RFC 3927, RFC 4291 §2.5.6) and unique local (RFC 4193). By hand:
+# what the ipaddress module calls private is wider.
+PRIVATE: tuple[IpNetwork, ...] = tuple(
+    ip_network(text)
+    for text in (
+        "127.0.0.0/8",
+        "10.0.0.0/8",
+        "172.16.0.0/12",
+        "192.168.0.0/16",
+        "169.254.0.0/16",
+        "::1/128",
+        "fc00::/7",
+        "fe80::/10",
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Trunk:
+    """A peer that may send us calls."""
+
+    name: str | None  # None: no trunk of the configuration, a neighbour
+    allow: tuple[IpNetwork, ...]
+    source: Literal["sdp", "learn"]  # who may send sound: rtp/source.py
+
+
+@dataclass(frozen=True, slots=True)
+class Agent:
+    """Who answers: a name, the backends to try in order, and the settings."""
+
+    name: str
+    backends: tuple[str, ...]
+    settings: AgentConfig
+
+
+@dataclass(frozen=True, slots=True)
+class _Route:
+    to: re.Pattern[str]
+    trunk: str | None
+    agent: Agent
+
+
+class Directory:
+    """The trunks, agents and routes of a configuration."""
+
+    def __init__(self, config: Config) -> None:
+        self.open = not config.trunks  # every neighbour may call: worth a warning at the start
+        self.agents = _agents(config)
+        self._trunks = _trunks(config)
+        self._routes = _routes(config, self.agents)
+
+    def trunk(self, source: str) -> Trunk | None:
+        """The peer that sends from this IP address; None: it may not call."""
+        address = _address(source)
+        if address is None:
+            return None
+        for trunk in self._trunks:
+            if any(address in network for network in trunk.allow):
+                return trunk
+        return None
+
+    def route(self, to: str, trunk: Trunk) -> Agent | None:
+        """Who answers a call to this user of the Request-URI; the first match wins."""
+        for route in self._routes:
+            if route.trunk in (None, trunk.name) and route.to.fullmatch(to[:256]):
+                return route.agent
+        return None
+
+
+def _address(source: str) -> IPv4Address | IPv6Address | None:
+    try:
+        address = ip_address(source.partition("%")[0])  # a link-local one has its interface
+    except ValueError:
+        return None
+    # A socket for both families shows IPv4 peers as ::ffff:192.0.2.1 (RFC 4291 §2.5.5.2).
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+def _trunks(config: Config) -> tuple[Trunk, ...]:
+    if not config.trunks:
+        return (Trunk(None, PRIVATE, config.media.source),)
+    return tuple(
+        Trunk(name, trunk.allow, trunk.source or config.media.source)
+        for name, trunk in config.trunks.items()
+    )
+
+
+def _agents(config: Config) -> Mapping[str, Agent]:
+    if not config.agents:
+        return {BUILT_IN: Agent(BUILT_IN, (SIMULATOR,), AgentConfig())}
+    configured = [name for name in config.backends if name != SIMULATOR] or [SIMULATOR]
+    return {
+        name: Agent(name, settings.backend or tuple(configured), settings)
+        for name, settings in config.agents.items()
+    }
+
+
+def _routes(config: Config, agents: Mapping[str, Agent]) -> tuple[_Route, ...]:
+    if not config.routes:
+        return tuple(_Route(_wildcards("*"), None, agent) for agent in agents.values())
+    return tuple(
+        _Route(_wildcards(route.to), route.trunk, agents[route.agent]) for route in config.routes
+    )
+
+
+def _wildcards(pattern: str) -> re.Pattern[str]:
+    """`*` is any characters, `?` is one, everything else is itself, case included."""
+    parts = (".*" if c == "*" else "." if c == "?" else re.escape(c) for c in pattern)
+    return re.compile("".join(parts), re.DOTALL)
+
+
+def number(user: str | None) -> str:
+    """A number as the model may read it: telephone characters only, else "unknown"."""
+    return user if user and re.fullmatch(r"\+?[0-9*#]{1,20}", user) else UNKNOWN
+
+
+def variables(agent: Agent, trunk: Trunk, header: Callable[[str], str | None]) -> Mapping[str, str]:
+    """The agent's variables from an INVITE's headers; a neighbour without a trunk has none."""
+    if trunk.name is None:
+        return {}
+    values = {name: header(wanted) for name, wanted in agent.settings.variables.items()}
+    return {name: cleaned(value) for name, value in values.items() if value}
+
+
+def instructions(
+    agent: Agent,
+    *,
+    caller: str | None,
+    called: str | None,
+    trunk: Trunk,
+    now: datetime,
+    variables: Mapping[str, str],
+) -> str:
+    """What the agent is told: its text with the known {names} filled in; other braces stay.
+
+    `caller` and `called` are the users of From and of the Request-URI; `now` is local time.
+    """
+    known = dict.fromkeys(agent.settings.variables, UNKNOWN) | {
+        **variables,
+        "caller": number(caller),
+        "called": number(called),
+        "trunk": trunk.name or "none",
+        "now": f"{now:%A, %Y-%m-%d %H:%M}",
+    }
+    return re.sub(
+        r"\{([A-Za-z_][A-Za-z0-9_-]*)\}",
+        lambda found: known.get(found[1], found[0]),
+        agent.settings.instructions,
+    )

@@ -1,0 +1,90 @@
+"""What a configuration asks for and does not get yet, one line each. Floor 0, pure.
+
+A key whose work comes with a later version is checked and loads; the operator is told that it does
+nothing. Such keys carry the mark `Later` in config.py. Where it is a value and not the key that has
+no effect (a codec, a listener, a tool), the rule is here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic import BaseModel
+
+from .config import AgentConfig, Config, MediaConfig, SipConfig
+from .config_file import Place, dotted
+from .config_values import Later
+
+WORKING_TOOLS = ("hang_up",)
+
+
+def notices(config: Config) -> list[str]:
+    """One line for each thing that the file sets and that has no effect; [] without a file."""
+    found = [*_marked(config, ()), *_values(config), *_backends(config)]
+    return [f"{dotted(place)}: {says}" for place, says in found]
+
+
+Found = Iterator[tuple[Place, str]]
+
+
+def _marked(value: Any, place: Place) -> Found:
+    """The marked keys that are set below `value`, in the models' order."""
+    match value:
+        case BaseModel():
+            for name, field in type(value).model_fields.items():
+                if name in value.model_fields_set:
+                    inner, at = getattr(value, name), (*place, field.alias or name)
+                    later = next((mark for mark in field.metadata if isinstance(mark, Later)), None)
+                    if later is None:
+                        yield from _marked(inner, at)
+                    elif inner not in (None, {}, (), later.unless):
+                        yield at, later.says
+        case dict():
+            for key, inner in value.items():
+                yield from _marked(inner, (*place, key))
+        case tuple():
+            for index, inner in enumerate(value):
+                yield from _marked(inner, (*place, index))
+
+
+def _values(config: Config) -> Found:
+    if "listen" in config.sip.model_fields_set:
+        yield from _listeners(config.sip)
+    if "codecs" in config.media.model_fields_set:
+        yield from _codecs(config.media)
+    for name, agent in config.agents.items():
+        yield from _tools(name, agent)
+
+
+def _listeners(sip: SipConfig) -> Found:
+    for index, listener in enumerate(sip.listen):
+        place = ("sip", "listen", index)
+        if listener.transport == "tls" and sip.tls.certificate is None:
+            yield place, f"{listener} has no certificate (sip.tls.certificate); skipped"
+        elif listener.transport != "udp":
+            yield place, f"{listener} comes with a later version; skipped"
+    if all(listener.transport != "udp" for listener in sip.listen):
+        yield ("sip", "listen"), "no call can come in without a UDP listener"
+
+
+def _codecs(media: MediaConfig) -> Found:
+    for index, name in enumerate(media.codecs):
+        if name not in media.WORKING:
+            yield ("media", "codecs", index), f"{name} comes with a later version; skipped"
+    if not set(media.codecs) & set(media.WORKING):
+        yield ("media", "codecs"), f"none of them works yet; {' and '.join(media.WORKING)} are used"
+
+
+def _tools(name: str, agent: AgentConfig) -> Found:
+    for index, tool in enumerate(agent.tools):
+        if tool not in WORKING_TOOLS:
+            yield ("agents", name, "tools", index), f"{tool} comes with a later version; skipped"
+
+
+def _backends(config: Config) -> Found:
+    for name, backend in config.backends.items():
+        if backend.lacks:
+            yield ("backends", name, backend.lacks), "empty; the backend is skipped until it is set"
+    if not config.agents and "backends" in config.model_fields_set:
+        yield ("agents",), "there is none; a built-in one answers every call on the simulator"
