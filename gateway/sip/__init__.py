@@ -1,0 +1,19 @@
+"""Who calls whom: SIP over UDP as a user agent, server and client (RFC 3261). Lowest file first.
+
+grammar.py      SipError; lists and parameters, the few rules of §25 that the others share
+address.py      Uri, NameAddr, Via
+message.py      Headers, Request, Response; bytes to message and back (§7)
+event.py        Flow, Transmit, and what is told to whoever owns the calls
+transaction.py  the four machines of §17 and RFC 6026
+schedule.py     which of many machines is due next
+layer.py        all transactions of one endpoint: matching (§17.1.3, §17.2.3), sending, timers
+agent.py        what this user agent writes into its messages (§8.1.1, §8.2.6)
+uas.py          inspection of a request (§8.2)
+dialog.py       tags, CSeq, route set, remote target (§12)
+invite.py       one call: the INVITE usage of a dialog (§9, §13, §14, §15)
+endpoint.py     the whole of it: bytes in, outputs and a deadline out
+transport.py ●  UDP sockets and the one timer
+
+With the next issue: TCP and TLS (transport.py, a framer), digest.py, registration.py, REFER,
+UPDATE, PRACK.
+"""
