@@ -1,0 +1,193 @@
+"""The transaction layer: all transactions of one endpoint (RFC 3261 §17).
+
+Pure. Finds the transaction of a message (§17.1.3, §17.2.3), runs its machine, turns what the
+machine sends into datagrams on the transaction's flow, and says what is for which call. An
+answer leaves on the flow that its request came in on and nowhere else: no Via of a stranger is
+ever a target.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .event import Flow, Transmit
+from .message import Request, Response
+from .schedule import Schedule
+from .transaction import (
+    Action,
+    Deliver,
+    InviteClient,
+    InviteServer,
+    NonInviteClient,
+    NonInviteServer,
+    Send,
+    State,
+    TimedOut,
+)
+
+MAGIC_COOKIE = "z9hG4bK"  # §8.1.1.7
+Key = tuple[str, ...]
+
+
+@dataclass(slots=True, eq=False)
+class Client:
+    key: Key
+    machine: InviteClient | NonInviteClient
+    request: Request
+    flow: Flow
+    call: str | None  # who waits for the response; nobody does for that of a BYE or CANCEL
+
+
+@dataclass(slots=True, eq=False)
+class Server:
+    key: Key
+    machine: InviteServer | NonInviteServer
+    request: Request
+    flow: Flow
+    call: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """For a call: a response or None (there was none in time) to `client`, or the ACK of a 2xx."""
+
+    call: str
+    client: Client | None
+    message: Request | Response | None
+
+
+class TransactionLayer:
+    def __init__(self) -> None:
+        self._clients: dict[Key, Client] = {}
+        self._servers: dict[Key, Server] = {}
+        self._seen: dict[Key, Server] = {}  # by what copies over other paths have in common
+        self._schedule: Schedule[Client | Server] = Schedule()
+
+    def __len__(self) -> int:
+        return len(self._clients) + len(self._servers)
+
+    @property
+    def deadline(self) -> float | None:
+        return self._schedule.deadline
+
+    # as a server
+
+    def find(self, request: Request, method: str) -> Server | None:
+        """Return the transaction that `request` belongs to as if its method were `method`."""
+        return self._servers.get(_server_key(request, method))
+
+    def is_merged(self, request: Request) -> bool:
+        """Has this request already come by another way (§8.2.2.2)?"""
+        return _merge_key(request) in self._seen
+
+    def accept(self, request: Request, flow: Flow, call: str | None) -> Server:
+        """Begin a server transaction."""
+        machine = (
+            InviteServer(reliable=flow.transport != "udp")
+            if request.method == "INVITE"
+            else NonInviteServer(reliable=flow.transport != "udp")
+        )
+        server = Server(_server_key(request, request.method), machine, request, flow, call)
+        self._servers[server.key] = server
+        self._seen.setdefault(_merge_key(request), server)
+        return server
+
+    def receive_copy(
+        self, server: Server, request: Request, now: float
+    ) -> list[Transmit | Delivery]:
+        """Give a machine a copy of its request, or an ACK."""
+        return self._perform(server, server.machine.receive(request, now))
+
+    def respond(self, server: Server, response: Response, now: float) -> list[Transmit]:
+        """Send a response; of a transaction that is over, nothing."""
+        if server.machine.state is State.TERMINATED:
+            return []
+        return self._send(server, server.machine.respond(response, now))
+
+    # as a client
+
+    def request(
+        self, request: Request, flow: Flow, call: str | None, now: float
+    ) -> tuple[Client, list[Transmit]]:
+        """Begin a client transaction."""
+        machine = (
+            InviteClient(request, reliable=flow.transport != "udp")
+            if request.method == "INVITE"
+            else NonInviteClient(request, reliable=flow.transport != "udp")
+        )
+        client = Client((request.headers.via.branch, request.method), machine, request, flow, call)
+        self._clients[client.key] = client
+        return client, self._send(client, machine.start(now))
+
+    def receive_response(self, response: Response, now: float) -> list[Transmit | Delivery] | None:
+        """Route a response. None: it belongs to no transaction."""
+        headers = response.headers
+        client = self._clients.get((headers.via.branch, headers.cseq.method))
+        if client is None:
+            return None
+        return self._perform(client, client.machine.receive(response, now))
+
+    def abandon(self, client: Client) -> None:
+        """Give up an INVITE that nothing answers (§9.1)."""
+        if isinstance(client.machine, InviteClient):
+            client.machine.abandon()
+        self._settle(client)
+
+    # both
+
+    def handle_timer(self, now: float) -> list[Transmit | Delivery]:
+        results: list[Transmit | Delivery] = []
+        for transaction in self._schedule.pop_due(now):
+            results += self._perform(transaction, transaction.machine.handle_timer(now))
+        return results
+
+    def _send(self, transaction: Client | Server, actions: list[Action]) -> list[Transmit]:
+        self._settle(transaction)
+        return [
+            Transmit(action.message.encode(), transaction.flow)
+            for action in actions
+            if isinstance(action, Send)
+        ]
+
+    def _perform(
+        self, transaction: Client | Server, actions: list[Action]
+    ) -> list[Transmit | Delivery]:
+        results: list[Transmit | Delivery] = [*self._send(transaction, actions)]
+        if transaction.call is None:
+            return results
+        client = transaction if isinstance(transaction, Client) else None
+        for action in actions:
+            match action:
+                case Deliver(message):
+                    results.append(Delivery(transaction.call, client, message))
+                case TimedOut() if client:  # that no ACK came to a refusal (H) changes nothing
+                    results.append(Delivery(transaction.call, client, None))
+        return results
+
+    def _settle(self, transaction: Client | Server) -> None:
+        """Keep the table and the schedule true after any move of a machine."""
+        self._schedule.set(transaction, transaction.machine.deadline)
+        if transaction.machine.state is not State.TERMINATED:
+            return
+        if isinstance(transaction, Client):
+            self._clients.pop(transaction.key, None)
+            return
+        self._servers.pop(transaction.key, None)
+        merge_key = _merge_key(transaction.request)
+        if self._seen.get(merge_key) is transaction:
+            del self._seen[merge_key]
+
+
+def _server_key(request: Request, method: str) -> Key:
+    """§17.2.3. A peer of RFC 2543 has no branch to go by: then most of the message."""
+    headers = request.headers
+    via = headers.via
+    if via.branch.startswith(MAGIC_COOKIE):
+        return via.branch, via.sent_by, method
+    tag = headers.from_.tag or ""
+    return request.uri, tag, headers.call_id, str(headers.cseq.number), str(via), method
+
+
+def _merge_key(request: Request) -> Key:
+    headers = request.headers
+    return headers.from_.tag or "", headers.call_id, str(headers.cseq.number), request.method
