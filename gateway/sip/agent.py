@@ -1,0 +1,103 @@
+"""What this user agent writes into its messages: RFC 3261 §8.1.1 and §8.2.6.
+
+Pure; randomness is handed in as `token`.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterable
+
+from .event import Flow
+from .grammar import hostport
+from .layer import MAGIC_COOKIE
+from .message import Headers, Request, Response
+
+METHODS = ("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS")
+ALLOW = ("Allow", ", ".join(METHODS))
+EXTENSIONS: tuple[str, ...] = ()  # option tags; an empty Supported says "none", §20.37
+SUPPORTED = ("Supported", ", ".join(EXTENSIONS))
+SDP = "application/sdp"
+ACCEPT = ("Accept", SDP)
+
+_PHRASES = {
+    100: "Trying", 180: "Ringing", 183: "Session Progress", 200: "OK",
+    302: "Moved Temporarily", 400: "Bad Request", 401: "Unauthorized", 403: "Forbidden",
+    404: "Not Found", 405: "Method Not Allowed", 408: "Request Timeout", 410: "Gone",
+    415: "Unsupported Media Type", 416: "Unsupported URI Scheme", 420: "Bad Extension",
+    480: "Temporarily Unavailable", 481: "Call/Transaction Does Not Exist",
+    482: "Loop Detected", 483: "Too Many Hops", 484: "Address Incomplete", 486: "Busy Here",
+    487: "Request Terminated", 488: "Not Acceptable Here", 491: "Request Pending",
+    500: "Server Internal Error", 503: "Service Unavailable", 505: "Version Not Supported",
+    600: "Busy Everywhere", 603: "Decline", 606: "Not Acceptable",
+}  # fmt: skip
+
+Fields = Iterable[tuple[str, str]]
+
+
+def phrase(status: int) -> str:
+    """Return the reason phrase of a status (§21)."""
+    return _PHRASES.get(status, "Unknown")
+
+
+def capabilities() -> list[tuple[str, str]]:
+    """What we can do, as the answer to OPTIONS tells it (§11.2)."""
+    return [ALLOW, ACCEPT, SUPPORTED]
+
+
+class UserAgent:
+    def __init__(
+        self, *, token: Callable[[], str], name: str, public_address: str | None = None
+    ) -> None:
+        self.token = token
+        self.name = name
+        self._public_address = public_address  # a host; the port is the listening one
+
+    def sent_by(self, flow: Flow) -> str:
+        """Where peers reach us: as told by configuration, else as the route to this one has it."""
+        host, port = flow.local
+        return hostport(self._public_address or host, port)
+
+    def via(self, flow: Flow) -> str:
+        """A new Via, and with it a new transaction (§8.1.1.7)."""
+        transport, branch = flow.transport.upper(), MAGIC_COOKIE + self.token()
+        return f"SIP/2.0/{transport} {self.sent_by(flow)};rport;branch={branch}"
+
+    def contact(self, flow: Flow) -> str:
+        return f"<sip:{self.sent_by(flow)}>"
+
+    def respond(
+        self,
+        request: Request,
+        status: int,
+        *,
+        tag: str,
+        reason: str | None = None,
+        headers: Fields = (),
+        body: bytes = b"",
+    ) -> Response:
+        """Build a response (§8.2.6.2). `tag` goes into a To that has none, except in a 100."""
+        asked = request.headers
+        to = asked.get("To") or ""
+        if status > 100 and asked.to.tag is None:
+            to = f"{to};tag={tag}"
+        fields = [
+            *(("Via", via) for via in asked.all("Via")),
+            ("From", asked.get("From") or ""),
+            ("To", to),
+            ("Call-ID", asked.call_id),
+            ("CSeq", asked.get("CSeq") or ""),
+            ("Server", self.name),
+        ]
+        if status == 100 and (timestamp := asked.get("Timestamp")):
+            fields.append(("Timestamp", timestamp))  # §8.2.6.1
+        return Response(status, reason or phrase(status), Headers([*fields, *headers]), body)
+
+    def respond_stateless(
+        self, request: Request, status: int, *, reason: str | None = None, headers: Fields = ()
+    ) -> Response:
+        """Build a response that is the same for every copy of the request (§8.2.7)."""
+        asked = request.headers
+        copied = f"{asked.call_id} {asked.get('From')} {asked.get('CSeq')} {asked.get('Via')}"
+        tag = f"{zlib.crc32(copied.encode('utf-8', 'surrogateescape')):08x}"
+        return self.respond(request, status, tag=tag, reason=reason, headers=headers)

@@ -1,0 +1,329 @@
+"""The SIP core: bytes in, outputs and a deadline out.
+
+Pure, and only a router: what a message means is said in uas.py, layer.py and invite.py. Every
+command and every input returns what to do, in order; `deadline` is when `handle_timer` is next
+due. Left out on purpose, with their place: digest (before a request reaches a call), REGISTER
+and requests out of dialogs that we send (clients of the layer).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+
+from .agent import UserAgent, capabilities
+from .event import (
+    Address,
+    Answered,
+    Confirmed,
+    Ended,
+    Event,
+    Flow,
+    Incoming,
+    Offered,
+    Output,
+    Progress,
+    Refused,
+    Transmit,
+)
+from .grammar import SipError
+from .invite import InviteUsage
+from .layer import Client, Delivery, TransactionLayer
+from .message import Request, Response, parse
+from .schedule import Schedule
+from .uas import Rejection, inspect
+
+__all__ = [
+    "Address",
+    "Answered",
+    "Confirmed",
+    "Ended",
+    "Endpoint",
+    "Event",
+    "Flow",
+    "Incoming",
+    "Offered",
+    "Output",
+    "Progress",
+    "Refused",
+    "Transmit",
+]
+
+MAX_TRANSACTIONS = 10_000  # of some 5 kB each; beyond, new requests are answered 503 and forgotten
+RETRY_AFTER = ("Retry-After", "5")  # s
+OVERLOAD = Rejection(503, (RETRY_AFTER,))
+
+
+class Endpoint:
+    """All calls of one process.
+
+    `token` returns a new random string of token characters, at least 64 bits, at each call.
+    `public_address` is the host written into Via and Contact; by default the flow's own.
+    """
+
+    def __init__(
+        self,
+        *,
+        token: Callable[[], str],
+        user_agent: str = "gateway",
+        public_address: str | None = None,
+        max_transactions: int = MAX_TRANSACTIONS,
+    ) -> None:
+        self.counts: Counter[str] = Counter()  # what was ignored or answered without a call
+        self.draining = False  # OPTIONS is answered 503; refusing calls is their owner's
+        self._agent = UserAgent(token=token, name=user_agent, public_address=public_address)
+        self._max_transactions = max_transactions
+        self._layer = TransactionLayer()
+        self._usages: dict[str, InviteUsage] = {}
+        self._schedule: Schedule[InviteUsage] = Schedule()
+
+    @property
+    def calls(self) -> int:
+        """Calls that have not ended."""
+        return sum(not usage.ended for usage in self._usages.values())
+
+    @property
+    def idle(self) -> bool:
+        """Is nothing left behind?"""
+        return not self._usages and not len(self._layer)
+
+    # time
+
+    @property
+    def deadline(self) -> float | None:
+        due = (self._layer.deadline, self._schedule.deadline)
+        return min((at for at in due if at is not None), default=None)
+
+    def handle_timer(self, now: float) -> list[Output]:
+        outputs = self._dispatch(self._layer.handle_timer(now), now)
+        for usage in self._schedule.pop_due(now):
+            outputs += self._after(usage, usage.handle_timer(now))
+        return outputs
+
+    # the network
+
+    def receive(self, data: bytes, flow: Flow, now: float) -> list[Output]:
+        """Take one datagram, whatever it is."""
+        if not data.strip(b"\r\n\0 "):
+            self.counts["keepalive"] += 1  # RFC 5626 §4.4.1, and what others send instead
+            return []
+        try:
+            message = parse(data)
+        except SipError as error:
+            self.counts["parse_error"] += 1
+            return self._receive_broken(error, flow)
+        if isinstance(message, Request):
+            message.headers.set_top_via(message.headers.via.seen_from(*flow.remote))
+            return self._receive_request(message, flow, now)
+        return self._receive_response(message, now)
+
+    def _receive_broken(self, error: SipError, flow: Flow) -> list[Output]:
+        if error.status is None or error.request is None:
+            return []
+        request = error.request
+        request.headers.set_top_via(request.headers.via.seen_from(*flow.remote))
+        return self._reject_stateless(request, flow, Rejection(error.status, reason=error.reason))
+
+    def _receive_response(self, response: Response, now: float) -> list[Output]:
+        one_hop = len(response.headers.elements("Via")) == 1  # else it is not ours, §8.1.3.3
+        results = self._layer.receive_response(response, now) if one_hop else None
+        if results is None:
+            self.counts["stray_response"] += 1
+            return []
+        return self._dispatch(results, now)
+
+    def _receive_request(self, request: Request, flow: Flow, now: float) -> list[Output]:
+        known = "INVITE" if request.method == "ACK" else request.method
+        if server := self._layer.find(request, known):
+            return self._dispatch(self._layer.receive_copy(server, request, now), now)
+        match request.method:
+            case "ACK":
+                return self._receive_ack(request, flow, now)
+            case "CANCEL":
+                return self._receive_cancel(request, flow, now)
+            case _ if request.headers.to.tag is not None:
+                return self._receive_within(request, flow, now)
+            case _:
+                return self._receive_new(request, flow, now)
+
+    def _receive_ack(self, ack: Request, flow: Flow, now: float) -> list[Output]:
+        usage = self._usage_of(ack)
+        if usage is None:
+            self.counts["stray_ack"] += 1
+            return []
+        return self._after(usage, usage.receive_ack(ack, flow, now))
+
+    def _receive_cancel(self, cancel: Request, flow: Flow, now: float) -> list[Output]:
+        """§9.2: the CANCEL is answered for itself, then the INVITE if it still waits."""
+        server = self._layer.find(cancel, "INVITE")
+        if server is None or server.call is None:
+            return self._reject(cancel, flow, Rejection(481), now)
+        own = self._layer.accept(cancel, flow, None)
+        ok = self._agent.respond(cancel, 200, tag=server.call)
+        outputs: list[Output] = [*self._layer.respond(own, ok, now)]
+        if usage := self._usages.get(server.call):
+            outputs += self._after(usage, usage.receive_cancel(server, cancel, now))
+        return outputs
+
+    def _receive_within(self, request: Request, flow: Flow, now: float) -> list[Output]:
+        usage = self._usage_of(request)
+        if usage is None:
+            return self._reject(request, flow, Rejection(481), now)
+        if not self._has_room(2 * self._max_transactions):  # calls in progress go first
+            return self._reject_stateless(request, flow, OVERLOAD)
+        server = self._layer.accept(request, flow, usage.call)
+        return self._after(usage, usage.receive_request(server, now))
+
+    def _receive_new(self, request: Request, flow: Flow, now: float) -> list[Output]:
+        """A request out of any dialog: first whether it can be served at all (§8.2)."""
+        if not self._has_room(self._max_transactions):
+            return self._reject_stateless(request, flow, OVERLOAD)
+        if self._layer.is_merged(request):
+            return self._reject(request, flow, Rejection(482), now)
+        if rejection := inspect(request):
+            return self._reject(request, flow, rejection, now)
+        match request.method:
+            case "INVITE":
+                return self._receive_invite(request, flow, now)
+            case "OPTIONS" if self.draining:
+                return self._reject(request, flow, Rejection(503, (RETRY_AFTER,)), now)
+            case "OPTIONS":
+                return self._reject(request, flow, Rejection(200, tuple(capabilities())), now)
+            case _:
+                return self._reject(request, flow, Rejection(481), now)  # a BYE without a call
+
+    def _receive_invite(self, request: Request, flow: Flow, now: float) -> list[Output]:
+        usage = InviteUsage(self._agent.token(), self._layer, self._agent, flow)
+        self._usages[usage.call] = usage
+        server = self._layer.accept(request, flow, usage.call)
+        return [*self._after(usage, usage.accept(server, now)), Incoming(usage.call, request, flow)]
+
+    # commands: what the owner of a call does; on a call that has ended they do nothing
+
+    def ring(self, call: str, now: float) -> list[Output]:
+        """180 to an INVITE that waits."""
+        usage = self._usages.get(call)
+        return self._after(usage, usage.ring(now)) if usage else []
+
+    def answer(self, call: str, body: bytes, now: float) -> list[Output]:
+        """200 with SDP to the INVITE or re-INVITE that waits, resent until its ACK comes.
+
+        Without an ACK in 32 s: BYE and Ended("network", "no_ack"). Nothing if none waits, which
+        is so when the peer has withdrawn a re-INVITE.
+        """
+        usage = self._usages.get(call)
+        return self._after(usage, usage.answer(body, now)) if usage else []
+
+    def refuse(
+        self,
+        call: str,
+        status: int,
+        now: float,
+        *,
+        reason: str | None = None,
+        headers: Sequence[tuple[str, str]] = (),
+    ) -> list[Output]:
+        """Refuse the INVITE or re-INVITE that waits. `reason`: another phrase than the RFC's.
+
+        ValueError for a status below 300.
+        """
+        if status < 300:
+            raise ValueError(f"{status} does not refuse")
+        usage = self._usages.get(call)
+        if usage is None:
+            return []
+        return self._after(usage, usage.refuse(status, now, reason=reason, headers=headers))
+
+    def bye(self, call: str, now: float, *, reason: str | None = None) -> list[Output]:
+        """End a call in any state. `reason`: the value of a Reason header (RFC 3326).
+
+        BYE once it is confirmed, after the ACK or its timeout if only answered (§15); 480 to an
+        INVITE that waits; CANCEL of one that we sent, and BYE should a 2xx cross it.
+        """
+        usage = self._usages.get(call)
+        return self._after(usage, usage.hang_up(now, reason=reason)) if usage else []
+
+    def invite(
+        self,
+        target: str,
+        flow: Flow,
+        body: bytes,
+        now: float,
+        *,
+        from_uri: str,
+        headers: Sequence[tuple[str, str]] = (),
+    ) -> tuple[str, list[Output]]:
+        """Call `target` over `flow`. Returns the new call's handle, too.
+
+        `from_uri` is a URI, or a name and a URI in brackets; SipError (a ValueError) if neither.
+        """
+        usage = InviteUsage(self._agent.token(), self._layer, self._agent, flow)
+        outputs = usage.place(target, from_uri, headers, body, now)
+        self._usages[usage.call] = usage
+        return usage.call, self._after(usage, outputs)
+
+    def reinvite(self, call: str, body: bytes, now: float) -> list[Output]:
+        """Offer another session. Refused(491) at once while another offer is open."""
+        usage = self._usages.get(call)
+        return self._after(usage, usage.reinvite(body, now)) if usage else []
+
+    # pieces
+
+    def _usage_of(self, request: Request) -> InviteUsage | None:
+        usage = self._usages.get(request.headers.to.tag or "")
+        return usage if usage and usage.owns(request) else None
+
+    def _has_room(self, limit: int) -> bool:
+        return len(self._layer) < limit
+
+    def _reject(
+        self, request: Request, flow: Flow, rejection: Rejection, now: float
+    ) -> list[Output]:
+        """Answer a request that belongs to no call."""
+        if not self._has_room(self._max_transactions):
+            return self._reject_stateless(request, flow, rejection)
+        server = self._layer.accept(request, flow, None)
+        response = self._agent.respond(
+            request,
+            rejection.status,
+            tag=self._agent.token(),
+            reason=rejection.reason,
+            headers=rejection.headers,
+        )
+        return [*self._layer.respond(server, response, now)]
+
+    def _reject_stateless(self, request: Request, flow: Flow, rejection: Rejection) -> list[Output]:
+        self.counts["stateless"] += 1
+        response = self._agent.respond_stateless(
+            request, rejection.status, reason=rejection.reason, headers=rejection.headers
+        )
+        return [Transmit(response.encode(), flow)]
+
+    def _dispatch(self, results: Iterable[Transmit | Delivery], now: float) -> list[Output]:
+        """Let what the transactions say reach its call."""
+        outputs: list[Output] = []
+        for result in results:
+            if isinstance(result, Transmit):
+                outputs.append(result)
+            elif usage := self._usages.get(result.call):
+                outputs += self._after(usage, _deliver(usage, result, now))
+        return outputs
+
+    def _after(self, usage: InviteUsage, outputs: list[Output]) -> list[Output]:
+        """Keep the table and the schedule true after any move of a call."""
+        if usage.released:
+            self._usages.pop(usage.call, None)
+        self._schedule.set(usage, usage.deadline)
+        return outputs
+
+
+def _deliver(usage: InviteUsage, delivery: Delivery, now: float) -> list[Output]:
+    match delivery.client, delivery.message:
+        case Client() as client, Response() as response:
+            return usage.receive_response(client, response, now)
+        case Client(), _:
+            return usage.time_out(now)
+        case _, Request() as ack:
+            return usage.receive_ack(ack, None, now)
+        case _:
+            return []

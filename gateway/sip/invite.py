@@ -1,0 +1,453 @@
+"""One call: the INVITE usage of a dialog. RFC 3261 §9 CANCEL, §13 INVITE, §14 re-INVITE, §15 BYE.
+
+Pure. Both roles in one class, because a call forgets who began it as soon as it is answered:
+
+    we are called   early ──answer──▶ answered ──ACK──▶ confirmed ──BYE──▶ ended ──32 s──▶ released
+    we call         early ──2xx, ACK─────────────────▶ confirmed
+                    early ──CANCEL, refusal──▶ ended
+
+`ended` is what the owner of the call is told, once; `released` is when nothing of it is left.
+In between, crossing and repeated messages are still answered.
+
+Left out on purpose, with their place: reliable provisional responses, UPDATE, session timers,
+REFER (the methods in `receive_request`); retry after our own re-INVITE met the peer's (§14.1).
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from .address import NameAddr
+from .agent import ALLOW, SDP, SUPPORTED, UserAgent, capabilities, phrase
+from .dialog import Dialog
+from .event import (
+    Answered,
+    By,
+    Confirmed,
+    Ended,
+    Flow,
+    Offered,
+    Output,
+    Progress,
+    Refused,
+    Transmit,
+)
+from .grammar import text
+from .layer import Client, Server, TransactionLayer
+from .message import Headers, Request, Response
+from .transaction import T1, T2, TIMEOUT, State
+from .uas import inspect, is_sdp
+
+RING_INTERVAL = 60.0  # s, a provisional response each minute keeps proxies patient, §13.3.1.1
+TIMER_C = 180.0  # s, a call that rings longer without a word is given up, as proxies do, §16.8
+MAX_ACKS = 16  # 2xx of forks and of re-INVITEs whose ACK is kept
+MAX_REASON = 256  # characters of a Reason header
+
+Fields = Sequence[tuple[str, str]]
+
+
+@dataclass(slots=True)
+class _Answer:
+    """Our 2xx, resent until its ACK comes (§13.3.1.4)."""
+
+    server: Server
+    response: Response
+    offered: bool  # the offer is in it, so the ACK has something to say
+    interval: float = T1
+
+    @property
+    def cseq(self) -> int:
+        return self.server.request.headers.cseq.number
+
+
+class InviteUsage:
+    def __init__(self, call: str, layer: TransactionLayer, agent: UserAgent, flow: Flow) -> None:
+        self.call = call  # our tag, too: one number finds the call from either side
+        self.ended = False
+        self.released = False
+        self._layer = layer
+        self._agent = agent
+        self._flow = flow  # the way to the peer: where its latest request came from
+        self._dialog: Dialog | None = None
+        self._answered = False  # a 2xx went, or came
+        self._server: Server | None = None  # the INVITE that waits for our final response
+        self._answer: _Answer | None = None
+        self._client: Client | None = None  # our latest INVITE
+        self._acks: dict[tuple[int, str], Transmit] = {}  # CSeq, tag of a 2xx -> its ACK
+        self._reason: str | None = None  # Reason of the BYE or CANCEL that is to follow
+        self._cancelled = False
+        self._timers: dict[str, float] = {}
+
+    @property
+    def deadline(self) -> float | None:
+        return min(self._timers.values(), default=None)
+
+    # what its owner does
+
+    def accept(self, server: Server, now: float) -> list[Output]:
+        """Begin as the one who is called: 100 at once."""
+        self._dialog = Dialog.accept(server.request, self.call)
+        self._server = server
+        return self._respond(server, 100, now)
+
+    def place(
+        self, target: str, from_uri: str, headers: Fields, body: bytes, now: float
+    ) -> list[Output]:
+        """Begin as the one who calls (§13.2.1)."""
+        caller = NameAddr.parse(from_uri)
+        fields = [
+            ("Via", self._agent.via(self._flow)),
+            ("Max-Forwards", "70"),
+            ("From", f"{NameAddr(caller.display, caller.uri)};tag={self.call}"),
+            ("To", f"<{target}>"),
+            ("Call-ID", self._agent.token()),
+            ("CSeq", "1 INVITE"),
+            *self._offer_headers(body),
+            *headers,
+        ]
+        return self._invite(Request("INVITE", target, Headers(fields), body), now)
+
+    def ring(self, now: float) -> list[Output]:
+        """180, and again each minute."""
+        if self._server is None or self._answered:
+            return []
+        self._timers["ring"] = now + RING_INTERVAL
+        return self._respond(self._server, 180, now, self._dialog_headers(self._server))
+
+    def answer(self, body: bytes, now: float) -> list[Output]:
+        """200 to the INVITE or re-INVITE that waits, resent until its ACK comes."""
+        server, self._server = self._server, None
+        if server is None or self._dialog is None:
+            return []
+        headers = [*self._dialog_headers(server), *_content(body)]
+        self._dialog.refresh(server.request)
+        self._answered = True
+        response = self._agent.respond(
+            server.request, 200, tag=self.call, headers=headers, body=body
+        )
+        self._answer = _Answer(server, response, offered=not server.request.body)
+        self._timers = {"resend": now + T1, "no_ack": now + TIMEOUT}
+        return [*self._layer.respond(server, response, now)]
+
+    def refuse(
+        self, status: int, now: float, *, reason: str | None, headers: Fields
+    ) -> list[Output]:
+        """Refuse the INVITE, which ends the call, or the re-INVITE, which does not."""
+        server, self._server = self._server, None
+        if server is None:
+            return []
+        outputs = self._respond(server, status, now, headers, reason=reason)
+        if self._answered:
+            return outputs
+        self._release()
+        return [*outputs, *self._end("us", "refused", status, reason or phrase(status))]
+
+    def hang_up(self, now: float, *, reason: str | None) -> list[Output]:
+        """End the call, whatever its state."""
+        if self.ended:
+            return []
+        self._reason = reason
+        if self._answered:
+            return self._leave(now, "us", "hang_up", 200, reason)
+        if self._server:
+            outputs = self._respond(self._server, 480, now, self._reason_header())
+            self._release()
+            return [*outputs, *self._end("us", "refused", 480, reason)]
+        return [*self._cancel(now), *self._end("us", "cancelled", 487, reason)]
+
+    def reinvite(self, body: bytes, now: float) -> list[Output]:
+        """Offer the peer another session. One offer at a time (§14.1)."""
+        if self.ended or not self._answered or self._dialog is None:
+            return []
+        if self._server or self._answer or self._is_inviting():
+            return [Refused(self.call, 491, phrase(491))]
+        request = self._dialog.request(
+            "INVITE",
+            self._agent.via(self._flow),
+            headers=self._offer_headers(body),
+            body=body,
+        )
+        return self._invite(request, now)
+
+    # what the peer does, as a client
+
+    def owns(self, request: Request) -> bool:
+        """Is this request within our dialog?"""
+        return self._dialog is not None and self._dialog.owns(request)
+
+    def receive_request(self, server: Server, now: float) -> list[Output]:
+        """Take a new request within the dialog (§12.2.2)."""
+        request = server.request
+        if self._dialog is None or (self.ended and request.method != "BYE"):
+            return self._respond(server, 481, now)
+        if not self._dialog.in_order(request):
+            return self._respond(server, 500, now, reason="CSeq Out Of Order")
+        if rejection := inspect(request):
+            return self._respond(
+                server, rejection.status, now, rejection.headers, reason=rejection.reason
+            )
+        self._flow = server.flow
+        match request.method:
+            case "INVITE":
+                return self._receive_reinvite(server, now)
+            case "BYE":
+                return self._receive_bye(server, now)
+            case _:  # OPTIONS; ACK and CANCEL have their own ways in
+                return self._respond(server, 200, now, capabilities())
+
+    def receive_ack(self, ack: Request, flow: Flow | None, now: float) -> list[Output]:
+        """The ACK of our 2xx. `flow` None: it came with the INVITE's own branch."""
+        if self._answer is None or ack.headers.cseq.number != self._answer.cseq:
+            return []
+        self._flow = flow or self._flow
+        return self._confirm(ack.body if is_sdp(ack) else b"", now)
+
+    def receive_cancel(self, server: Server, cancel: Request, now: float) -> list[Output]:
+        """CANCEL of an INVITE: without effect once it has its final response (§9.2)."""
+        if server is not self._server:
+            return []
+        self._server = None
+        outputs = self._respond(server, 487, now)
+        if self._answered:
+            return outputs  # a re-INVITE: the session stays as it was
+        self._release()
+        return [*outputs, *self._end("peer", "cancelled", 487, _reason_of(cancel))]
+
+    def _receive_reinvite(self, server: Server, now: float) -> list[Output]:
+        if self._server:  # the first still waits, §14.2
+            wait = zlib.crc32(self._agent.token().encode()) % 11
+            return self._respond(server, 500, now, [("Retry-After", str(wait))])
+        if self._is_inviting() or (self._answer and self._answer.offered):
+            return self._respond(server, 491, now)
+        # A peer that goes on has had our 2xx; only its ACK is lost (RFC 5407 §3.1.4)
+        outputs = self._confirm(b"", now) if self._answer else []
+        self._server = server
+        outputs += self._respond(server, 100, now)
+        return [*outputs, Offered(self.call, server.request)]
+
+    def _receive_bye(self, server: Server, now: float) -> list[Output]:
+        outputs = self._respond(server, 200, now)
+        if self._server:  # what still waits is answered too, §15.1.2
+            outputs += self._respond(self._server, 487, now)
+            self._server = None
+        self._answer = None
+        self._timers = {"release": now + TIMEOUT}
+        status = 200 if self._answered else 487
+        return [*outputs, *self._end("peer", "hang_up", status, _reason_of(server.request))]
+
+    # what the peer does, as a server
+
+    def receive_response(self, client: Client, response: Response, now: float) -> list[Output]:
+        """Take a response to our INVITE."""
+        match response.status // 100:
+            case 1:
+                return self._receive_progress(client, response, now)
+            case 2:
+                return self._receive_success(client, response, now)
+            case _:
+                return self._receive_failure(response, now)
+
+    def time_out(self, now: float) -> list[Output]:
+        """No response to our INVITE came at all (timer B)."""
+        if self._answered:
+            return [] if self.ended else self._leave(now, "network", "timeout", 408, None)
+        self._release()
+        return self._end("network", "timeout", 408, None)
+
+    def _receive_progress(self, client: Client, response: Response, now: float) -> list[Output]:
+        if self.ended:
+            return [] if self._answered or self._cancelled else self._send_cancel(client, now)
+        self._timers["C"] = now + TIMER_C
+        if self._answered or response.status == 100:
+            return []
+        return [Progress(self.call, response.status, response.body)]
+
+    def _receive_success(self, client: Client, response: Response, now: float) -> list[Output]:
+        cseq, tag = client.request.headers.cseq.number, response.headers.to.tag or ""
+        if kept := self._acks.get((cseq, tag)):
+            return [kept]  # a copy, because our ACK was lost, §13.2.2.4
+        if len(self._acks) >= MAX_ACKS:
+            del self._acks[next(iter(self._acks))]
+        self._timers.pop("C", None)
+        first = self._dialog is None
+        if self._dialog is None:
+            self._dialog, self._answered = Dialog.establish(client.request, response), True
+        elif client.request.headers.to.tag is None:
+            return self._drop_fork(Dialog.establish(client.request, response), cseq, now)
+        else:
+            self._dialog.refresh(response)
+        ack = self._send_ack(self._dialog, cseq, tag)
+        if not self.ended:
+            return [ack, Answered(self.call, response.body)]
+        # the 2xx crossed our CANCEL; or, a re-INVITE's, our BYE, which is under way
+        return [ack, *self._send_bye(now)] if first else [ack]
+
+    def _receive_failure(self, response: Response, now: float) -> list[Output]:
+        self._timers.pop("C", None)
+        reason = text(response.reason)
+        if not self._answered:
+            self._release()
+            return self._end("peer", "refused", response.status, reason)
+        if self.ended:
+            return []
+        if response.status in {408, 481}:  # the peer has no such dialog any more, §12.2.1.2
+            return self._leave(now, "peer", "refused", response.status, reason)
+        return [Refused(self.call, response.status, reason)]
+
+    def _drop_fork(self, other: Dialog, cseq: int, now: float) -> list[Output]:
+        """A second phone answered too: the first one has the call (§13.2.2.4)."""
+        ack = self._send_ack(other, cseq, other.remote_tag)
+        bye = other.request("BYE", self._agent.via(self._flow))
+        return [ack, *self._layer.request(bye, self._flow, None, now)[1]]
+
+    # time
+
+    def handle_timer(self, now: float) -> list[Output]:
+        due = {name for name, at in self._timers.items() if at <= now}
+        for name in due:
+            del self._timers[name]
+        if "release" in due:
+            self._release()
+            return []
+        if "no_ack" in due:  # §13.3.1.4
+            self._answer = None
+            return [*self._send_bye(now), *self._end("network", "no_ack", 200, None)]
+        if "C" in due:
+            return self._give_up(now)
+        outputs: list[Output] = []
+        if "resend" in due and self._answer:
+            outputs += self._resend(self._answer, now)
+        if "ring" in due:
+            outputs += self.ring(now)
+        return outputs
+
+    def _resend(self, answer: _Answer, now: float) -> list[Output]:
+        answer.interval = min(2 * answer.interval, T2)
+        self._timers["resend"] = now + answer.interval
+        return [*self._layer.respond(answer.server, answer.response, now)]
+
+    def _give_up(self, now: float) -> list[Output]:
+        if self._answered:
+            return self._leave(now, "network", "timeout", 408, None)
+        return [*self._cancel(now), *self._end("network", "timeout", 408, None)]
+
+    # small pieces
+
+    def _respond(
+        self,
+        server: Server,
+        status: int,
+        now: float,
+        headers: Fields = (),
+        *,
+        reason: str | None = None,
+    ) -> list[Output]:
+        response = self._agent.respond(
+            server.request, status, tag=self.call, reason=reason, headers=headers
+        )
+        return [*self._layer.respond(server, response, now)]
+
+    def _invite(self, request: Request, now: float) -> list[Output]:
+        self._client, outputs = self._layer.request(request, self._flow, self.call, now)
+        return [*outputs]
+
+    def _is_inviting(self) -> bool:
+        """Does an INVITE of ours wait for its final response?"""
+        return self._client is not None and self._client.machine.state in {
+            State.CALLING,
+            State.PROCEEDING,
+        }
+
+    def _send_ack(self, dialog: Dialog, cseq: int, tag: str) -> Transmit:
+        ack = dialog.ack(cseq, self._agent.via(self._flow))
+        self._acks[cseq, tag] = Transmit(ack.encode(), self._flow)
+        return self._acks[cseq, tag]
+
+    def _send_bye(self, now: float) -> list[Output]:
+        self._timers = {"release": now + TIMEOUT}
+        if self._dialog is None:
+            return []
+        headers = [("User-Agent", self._agent.name), *self._reason_header()]
+        bye = self._dialog.request("BYE", self._agent.via(self._flow), headers=headers)
+        return [*self._layer.request(bye, self._flow, None, now)[1]]
+
+    def _cancel(self, now: float) -> list[Output]:
+        """CANCEL, at once or when the first provisional response comes (§9.1)."""
+        self._timers = {"release": now + TIMEOUT}
+        if self._client and self._client.machine.state is State.PROCEEDING:
+            return self._send_cancel(self._client, now)
+        return []
+
+    def _send_cancel(self, client: Client, now: float) -> list[Output]:
+        self._cancelled = True
+        self._timers = {"release": now + TIMEOUT}
+        cancel = client.request.cancel()
+        for name, value in self._reason_header():
+            cancel.headers.add(name, value)
+        return [*self._layer.request(cancel, self._flow, None, now)[1]]
+
+    def _confirm(self, body: bytes, now: float) -> list[Output]:
+        self._answer = None
+        if self.ended:
+            return self._send_bye(now)  # it waited for this ACK, §15
+        for name in ("resend", "no_ack"):
+            self._timers.pop(name, None)
+        return [Confirmed(self.call, body)]
+
+    def _leave(
+        self, now: float, by: By, cause: str, status: int, reason: str | None
+    ) -> list[Output]:
+        """End an answered call from our side: BYE, but not before the ACK of our 2xx (§15)."""
+        outputs: list[Output] = []
+        if self._server:
+            outputs += self._respond(self._server, 487, now)
+            self._server = None
+        if self._answer is None:
+            outputs += self._send_bye(now)
+        return [*outputs, *self._end(by, cause, status, reason)]
+
+    def _end(self, by: By, cause: str, status: int, reason: str | None) -> list[Output]:
+        if self.ended:
+            return []
+        self.ended = True
+        return [Ended(self.call, by, cause, status, reason)]
+
+    def _release(self) -> None:
+        if self._client and self._is_inviting():
+            self._layer.abandon(self._client)
+        self._timers.clear()
+        self.released = True
+
+    def _dialog_headers(self, server: Server) -> list[tuple[str, str]]:
+        """What 18x and 2xx carry (§12.1.1, §13.3.1.4)."""
+        asked = server.request.headers
+        routes = asked.all("Record-Route") if asked.to.tag is None else []
+        return [
+            *(("Record-Route", route) for route in routes),
+            ("Contact", self._agent.contact(server.flow)),
+            ALLOW,
+            SUPPORTED,
+        ]
+
+    def _offer_headers(self, body: bytes) -> list[tuple[str, str]]:
+        return [
+            ("Contact", self._agent.contact(self._flow)),
+            ALLOW,
+            SUPPORTED,
+            ("User-Agent", self._agent.name),
+            *_content(body),
+        ]
+
+    def _reason_header(self) -> list[tuple[str, str]]:
+        return [("Reason", self._reason)] if self._reason else []
+
+
+def _content(body: bytes) -> list[tuple[str, str]]:
+    return [("Content-Type", SDP)] if body else []
+
+
+def _reason_of(request: Request) -> str | None:
+    value = request.headers.get("Reason")
+    return text(value)[:MAX_REASON] if value else None

@@ -1,0 +1,95 @@
+"""Inspection of a request before anything is done for it: RFC 3261 §8.2.1 to §8.2.3.
+
+Pure. Left out on purpose: Proxy-Require, which is for proxies (§20.29).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from .address import NameAddr, Uri
+from .agent import ACCEPT, ALLOW, EXTENSIONS, METHODS, SDP
+from .grammar import SipError
+from .message import Request
+
+_HOPS = re.compile(r"[0-9]{1,3}")
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """What to answer instead of serving the request."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...] = ()
+    reason: str | None = None
+
+
+def inspect(request: Request) -> Rejection | None:
+    """Say why a request cannot be served, or None. Neither for ACK nor for CANCEL (§8.2.2.3)."""
+    return (
+        _inspect_method(request)
+        or _inspect_uri(request)
+        or _inspect_hops(request)
+        or _inspect_extensions(request)
+        or (_inspect_invite(request) if request.method == "INVITE" else None)
+    )
+
+
+def _inspect_method(request: Request) -> Rejection | None:
+    return None if request.method in METHODS else Rejection(405, (ALLOW,))
+
+
+def _inspect_uri(request: Request) -> Rejection | None:
+    try:
+        uri = Uri.parse(request.uri)
+    except SipError:
+        return Rejection(400, reason="Bad Request-URI")
+    return None if uri.scheme in {"sip", "sips", "tel"} else Rejection(416)
+
+
+def _inspect_hops(request: Request) -> Rejection | None:
+    value = request.headers.get("Max-Forwards")
+    if value is None:
+        return None  # RFC 2543 did not have it
+    if not _HOPS.fullmatch(value) or int(value) > 255:
+        return Rejection(400, reason="Bad Max-Forwards")
+    # OPTIONS is how a path is traced: the hop where it ends answers (§11)
+    return Rejection(483) if int(value) == 0 and request.method == "INVITE" else None
+
+
+def _inspect_extensions(request: Request) -> Rejection | None:
+    unknown = [tag for tag in request.headers.elements("Require") if tag not in EXTENSIONS]
+    return Rejection(420, (("Unsupported", ", ".join(unknown)),)) if unknown else None
+
+
+def _inspect_invite(request: Request) -> Rejection | None:
+    return _inspect_contact(request) or _inspect_content(request)
+
+
+def _inspect_contact(request: Request) -> Rejection | None:
+    """An INVITE says where the dialog's requests go (§8.1.1.8)."""
+    try:
+        contact = NameAddr.parse("".join(request.headers.elements("Contact")[:1]))
+    except SipError:
+        return Rejection(400, reason="Bad Contact")
+    sip = contact.uri.scheme in {"sip", "sips"}
+    return None if sip else Rejection(400, reason="Bad Contact")
+
+
+def _inspect_content(request: Request) -> Rejection | None:
+    if not request.body:
+        return None
+    headers = request.headers
+    if is_sdp(request):
+        encoding = (headers.get("Content-Encoding") or "identity").lower()
+        return (
+            None if encoding == "identity" else Rejection(415, (("Accept-Encoding", "identity"),))
+        )
+    return Rejection(415, (ACCEPT,))
+
+
+def is_sdp(request: Request) -> bool:
+    """Is the body declared to be a session description?"""
+    content = (request.headers.get("Content-Type") or "").partition(";")[0]
+    return content.strip(" \t").lower() == SDP
