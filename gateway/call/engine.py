@@ -1,0 +1,217 @@
+"""Engine ●: one 20 ms tick for all calls. Shell: it moves bytes, and decides nothing.
+
+In each tick, in this order (design §2):
+
+1. send the packets that the last tick prepared: pacing is the timer plus a microsecond a call
+2. read what arrived, of all calls, from one poll
+3. give the model what its callers said: the calls whose append is due in this tick
+4. decode deltas, emptiest playout first, until the time budget is spent
+5. prepare the next packets
+
+No task, timer, queue or transport per call is on this path, and nothing is logged in it. Where
+the ticks come from and what the ports are is handed in: a timer descriptor and sockets in the
+service, virtual time and a network in memory in tests.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import os
+import struct
+import time
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from gateway.audio.frame import FRAME_MS, Samples
+from gateway.audio.playout import Part
+from gateway.rtp.port import RtpPort, RtpPorts
+
+from .line import Line
+
+TICK = FRAME_MS / 1000  # s
+APPEND_TICKS = 2  # an append holds 40 ms: 20 ms cost a third more, longer saves little
+DECODE_BUDGET = 0.004  # s a tick
+CATCH_UP = 2  # ticks at most that run back to back after a delay
+
+
+class Listener(Protocol):
+    """What a call does with its sound; each runs inside the tick and must be short."""
+
+    def heard(self, samples: Samples, now: float) -> None:
+        """The caller's sound since the last time, at the model's rate."""
+
+    def pressed(self, digit: str, now: float) -> None:
+        """The caller pressed a key."""
+
+    def began(self, part: Part, now: float) -> None:
+        """The first sample of a part of the model's speech left."""
+
+    def drained(self, now: float) -> None:
+        """All that the model said so far has left."""
+
+    def broke(self, error: Exception) -> None:
+        """This call's sound failed; it was taken off the engine, the others go on."""
+
+
+class Leg:
+    """A call on the engine: its port, its line, and who listens."""
+
+    def __init__(self, port: RtpPort, line: Line, listener: Listener) -> None:
+        self.port = port
+        self.line = line
+        self.listener = listener
+        self._spoke = False
+        self._connected = False
+
+    def reconnect(self) -> None:
+        """Let the port hear anyone again, after a re-INVITE moved the stream."""
+        if self._connected:
+            self._connected = False
+            self.port.disconnect()
+
+    def transmit(self, now: float) -> None:
+        """Send the prepared packet, and count it as heard."""
+        line, target = self.line, self.line.source.target
+        if line.packet is not None and target is not None:
+            self.port.send(line.packet, target)
+        begun = line.sent(now)
+        if begun is not None:
+            self._spoke = True
+            self.listener.began(begun, now)
+        if self._spoke and line.playout.idle:
+            self._spoke = False
+            self.listener.drained(now)
+
+    def receive(self, now: float) -> None:
+        """Read the port empty."""
+        line = self.line
+        for data, source in self.port.receive():
+            for digit in line.receive(data, source, now):
+                self.listener.pressed(digit, now)
+        if line.source.locked and not self._connected and line.source.target is not None:
+            self._connected = True  # the kernel drops everybody else's packets from here on
+            self.port.connect(line.source.target)
+
+    def append(self, now: float) -> None:
+        """Give the model what the caller said since the last time."""
+        samples = self.line.hear(now)
+        if len(samples):
+            self.listener.heard(samples, now)
+
+
+class Engine:
+    """Runs the sound of every call. `clock` measures the decoding budget, in seconds."""
+
+    def __init__(self, ports: RtpPorts, clock: Callable[[], float] = time.perf_counter) -> None:
+        self._ports = ports
+        self._clock = clock
+        self._legs: dict[RtpPort, Leg] = {}
+        self._cohorts: list[list[Leg]] = [[] for _ in range(APPEND_TICKS)]
+        self._ticks = 0
+
+    def add(self, leg: Leg) -> None:
+        """Begin to run a call's sound; its first packet leaves with the next tick."""
+        self._legs[leg.port] = leg
+        min(self._cohorts, key=len).append(leg)
+        leg.line.prepare()
+
+    def remove(self, leg: Leg) -> None:
+        """Stop running a call's sound; harmless when it was not running."""
+        if self._legs.pop(leg.port, None) is not None:
+            for cohort in self._cohorts:
+                if leg in cohort:
+                    cohort.remove(leg)
+
+    def tick(self, now: float, missed: int = 0) -> None:
+        """Do 20 ms of work; `missed` ticks before this one are made up for by silence in time."""
+        self._ticks += 1
+        legs = list(self._legs.values())
+        self._each(legs, lambda leg: leg.transmit(now))
+        readable = [self._legs[port] for port in self._ports.poll() if port in self._legs]
+        self._each(readable, lambda leg: leg.receive(now))
+        due = list(self._cohorts[self._ticks % APPEND_TICKS])
+        self._each(due, lambda leg: leg.append(now))
+        self._each(self._hungry(), self._decode)
+        self._each(list(self._legs.values()), lambda leg: self._prepare(leg, missed))
+
+    def _hungry(self) -> list[Leg]:
+        waiting = [leg for leg in self._legs.values() if leg.line.playout.undecoded]
+        waiting.sort(key=lambda leg: leg.line.playout.decoded)
+        self._decode_until = self._clock() + DECODE_BUDGET
+        return waiting
+
+    def _decode(self, leg: Leg) -> None:
+        if self._clock() < self._decode_until:
+            leg.line.playout.decode_one()
+
+    @staticmethod
+    def _prepare(leg: Leg, missed: int) -> None:
+        if missed:
+            leg.line.skip(missed)
+        leg.line.prepare()
+
+    def _each(self, legs: Sequence[Leg], step: Callable[[Leg], None]) -> None:
+        """Run a step of every call; one that fails is taken off and told, the others go on."""
+        for leg in legs:
+            try:
+                step(leg)
+            except Exception as error:  # the one border: a call's fault must stay its own
+                self.remove(leg)
+                leg.listener.broke(error)
+
+
+class Ticker(Protocol):
+    """Where the ticks come from."""
+
+    def start(self, tick: Callable[[float, int], None]) -> None:
+        """Call `tick(now, missed)` every 20 ms, `now` in the loop's time."""
+
+    def stop(self) -> None:
+        """No tick after this."""
+
+
+class TimerDescriptor:
+    """Ticks from a Linux timer descriptor with absolute deadlines (timerfd_create(2)).
+
+    The event loop's own timers are rounded to a millisecond; this one is not, and it does not
+    drift. `os.timerfd_create` came with Python 3.13, so the C library is asked directly.
+    """
+
+    def __init__(self) -> None:
+        self._descriptor: int | None = None
+
+    def start(self, tick: Callable[[float, int], None]) -> None:
+        """Arm the descriptor and let the running loop read it."""
+        loop = asyncio.get_running_loop()
+        descriptor = self._descriptor = _timer_descriptor(TICK)
+
+        def read() -> None:
+            (due,) = struct.unpack("@Q", os.read(descriptor, 8))
+            runs = min(due, CATCH_UP)
+            for run in range(runs):
+                tick(loop.time(), due - runs if run == 0 else 0)
+
+        loop.add_reader(descriptor, read)
+
+    def stop(self) -> None:
+        """Close the descriptor."""
+        if self._descriptor is not None:
+            asyncio.get_running_loop().remove_reader(self._descriptor)
+            os.close(self._descriptor)
+            self._descriptor = None
+
+
+def _timer_descriptor(interval: float) -> int:
+    """A non-blocking timer descriptor that fires every `interval` seconds from now on."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    descriptor: int = libc.timerfd_create(time.CLOCK_MONOTONIC, os.O_NONBLOCK | os.O_CLOEXEC)
+    if descriptor < 0:
+        raise OSError(ctypes.get_errno(), "timerfd_create failed")
+    seconds, nanoseconds = divmod(round(interval * 1e9), 1_000_000_000)
+    # struct itimerspec: the interval, then the first expiry; both as seconds and nanoseconds
+    spec = struct.pack("@qqqq", seconds, nanoseconds, seconds, nanoseconds)
+    if libc.timerfd_settime(descriptor, 0, spec, None) < 0:
+        os.close(descriptor)
+        raise OSError(ctypes.get_errno(), "timerfd_settime failed")
+    return descriptor

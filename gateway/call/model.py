@@ -1,0 +1,167 @@
+"""Model ●: the model's end of a call: one session on one connection. Shell: it acts.
+
+What the session wants to say goes to the connection, what the connection hears goes through the
+session, and the events that come out go to whoever listens. A backend's sessions are a quota, so
+one is taken before the socket opens and given back when it is closed, whatever happened between.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import structlog
+
+from gateway.audio.codec import codec
+from gateway.audio.frame import Samples
+from gateway.realtime.client import BackendError, Connection, Connector
+from gateway.realtime.events import ClientEvent, Error, Malformed, ServerEvent, Unknown, type_of
+from gateway.realtime.profile import Profile
+from gateway.realtime.session import Session, Settings, is_benign, is_fatal
+
+BACKLOG = 1.0  # s of audio that may wait in the socket; what comes beyond it is dropped
+
+
+@dataclass(slots=True)
+class Backend:
+    """A model that answers: how to reach it, and how many sessions it may have at once."""
+
+    name: str
+    profile: Profile
+    max_sessions: int | None = None
+    sessions: int = 0
+    last_success: float | None = None  # when a session was last ready, for /readyz
+
+    @property
+    def full(self) -> bool:
+        """Its quota is used up."""
+        return self.max_sessions is not None and self.sessions >= self.max_sessions
+
+
+class Listener(Protocol):
+    """Who hears the model."""
+
+    def said(self, events: Sequence[ServerEvent], now: float) -> None:
+        """A message came; `events` is empty where it says nothing new."""
+
+    def lost(self, cause: str, reason: str) -> None:
+        """The session is over, and not by us; `cause` is a word for the record."""
+
+
+class Model:
+    """One session. `open` it, then `send` and `append`; `close` it always."""
+
+    def __init__(
+        self,
+        backend: Backend,
+        settings: Settings,
+        listener: Listener,
+        *,
+        connect: Connector,
+        token: Callable[[], str],
+        clock: Callable[[], float],
+        log: structlog.stdlib.BoundLogger,
+    ) -> None:
+        self.backend = backend
+        self.session = Session(backend.profile, settings, token=token)
+        self.dropped = 0  # appends that the socket was too slow for
+        self._listener = listener
+        self._connect = connect
+        self._clock = clock
+        self._connection: Connection | None = None
+        self._ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._taken = False
+        format_ = backend.profile.input
+        law = None if format_.type == "audio/pcm" else format_.type[-4:].upper()
+        self._law = codec(law) if law else None
+        self._backlog = int(BACKLOG * format_.rate * (1 if law else 2) * 4 / 3)
+        self._log = log.bind(backend=backend.name)
+
+    async def open(self) -> None:
+        """Connect, and wait until the settings are in force; raises BackendError."""
+        self._taken = True
+        self.backend.sessions += 1
+        self._connection = await self._connect(
+            self.backend.profile, self._message, self._connection_closed
+        )
+        self._flush()
+        await self._ready
+        self.backend.last_success = self._clock()
+
+    def close(self) -> None:
+        """Close the socket at once and give the session back; harmless when it was not open."""
+        if self._connection:
+            connection, self._connection = self._connection, None
+            connection.close()
+        if self._taken:
+            self._taken = False
+            self.backend.sessions -= 1
+
+    def send(self, event: ClientEvent, now: float) -> None:
+        """Say something to the model, as soon as the rules of the wire allow."""
+        self.session.send(event, now)
+        self._flush()
+
+    def append(self, samples: Samples) -> bool:
+        """Give the model sound at its own rate; False where the socket is too slow for it."""
+        if self._connection is None or self._connection.backlog > self._backlog:
+            self.dropped += 1
+            return False
+        self.session.append(
+            self._law.encode(samples) if self._law else samples.astype("<i2").tobytes()
+        )
+        self._flush()
+        return True
+
+    @property
+    def deadline(self) -> float | None:
+        """When `handle_timer` is next due."""
+        return self.session.deadline
+
+    def handle_timer(self, now: float) -> None:
+        """Do what is due."""
+        self.session.handle_timer(now)
+        self._flush()
+
+    def _flush(self) -> None:
+        if self._connection:
+            for text in self.session.outgoing():
+                self._connection.send(text)
+
+    def _message(self, text: str | bytes) -> None:
+        now = self._clock()
+        events = self.session.receive(text, now)
+        for event in events:
+            self._watch(event)
+        if self.session.ready and not self._ready.done():
+            self._ready.set_result(None)
+        self._flush()
+        self._listener.said(events, now)
+
+    def _connection_closed(self, code: int, reason: str) -> None:
+        self._connection = None
+        text = f"WebSocket closed {code} {reason}".strip()
+        if not self._ready.done():
+            self._ready.set_exception(BackendError("refused", reason=text))
+            return
+        self._log.warning("backend_closed", code=code, reason=reason)
+        self._listener.lost("backend_closed", text)
+
+    def _watch(self, event: ServerEvent) -> None:
+        """Tell the operator what is wrong, and end what cannot go on."""
+        match event:
+            case Malformed(reason=reason):
+                self._log.warning("backend_message_broken", reason=reason)
+            case Unknown(type=name):
+                self._log.debug("backend_event_unknown", type=name)
+            case Error(error=error) if not is_benign(error):
+                asked = self.session.asked(error.event_id)
+                kind = type_of(asked) if asked else None
+                code = error.code or error.type
+                self._log.warning("backend_error", code=code, reason=error.message, to=kind)
+                if not self._ready.done():
+                    self._ready.set_exception(BackendError("refused", reason=error.message))
+                elif is_fatal(error):
+                    self._listener.lost("backend_error", f"{code}: {error.message}")
