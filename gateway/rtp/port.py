@@ -1,0 +1,238 @@
+"""UDP ports for RTP, and the pool they come from. Shell: sockets and an epoll; Linux.
+
+No port has a task or a callback: once a tick the engine asks the pool which ports have something
+and reads them. Nothing raises out of a port: what the network refuses is counted.
+
+A port that was released is not given out again while an old peer may still send to it, or
+the next call would hear the last one's caller: it stays bound and is emptied until it was
+quiet for 30 s, at most for 10 minutes. Ports are even (odd ones are their RTCP's, RFC 3550 §11)
+and are given out first in, first out.
+
+Left out on purpose: RTCP's own port, RTP timestamps from the kernel.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import select
+import socket
+import struct
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+Address = tuple[str, int]
+
+MAX_DATAGRAM = 2048  # bytes: more than any link's RTP; a longer one is dropped
+MAX_BATCH = 64  # datagrams read from a port at once, so that a flood at one call spares the others
+QUIET = 30.0  # s
+LONGEST_QUARANTINE = 600.0  # s
+LOOK = 5.0  # s between looks at a port in quarantine
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_UNSPECIFIED = struct.pack("=H14x", socket.AF_UNSPEC)  # a sockaddr
+
+
+class RtpPort(Protocol):
+    """A port, as the engine uses it: `Port`, or one of a network in memory."""
+
+    @property
+    def address(self) -> Address: ...
+    def send(self, data: bytes, target: Address) -> bool: ...
+    def receive(self) -> list[tuple[bytes, Address]]: ...
+    def connect(self, target: Address) -> None: ...
+    def disconnect(self) -> None: ...
+
+
+class RtpPorts(Protocol):
+    """Where the engine gets its ports: `PortPool`, or a network in memory."""
+
+    def open(self, now: float) -> RtpPort: ...
+    def release(self, port: RtpPort, now: float) -> None: ...
+    def sweep(self, now: float) -> None: ...
+    def poll(self) -> Sequence[RtpPort]: ...
+    def close(self) -> None: ...
+
+
+class PortsExhausted(Exception):  # noqa: N818 - a state of the pool, answered 503
+    """No port is free: every one is in use, in quarantine or taken by another program."""
+
+
+class Port:
+    """One bound UDP socket.
+
+    `refused` counts ICMP refusals of what we sent, `failed` what the kernel did not take
+    (full, no route), `oversized` datagrams longer than any RTP.
+    """
+
+    def __init__(self, address: Address) -> None:
+        """Bind. Raises OSError."""
+        family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+        self._socket = socket.socket(family, socket.SOCK_DGRAM)
+        try:
+            self._socket.setblocking(False)
+            if family == socket.AF_INET6:
+                self._socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            self._socket.bind(address)
+        except OSError:
+            self._socket.close()
+            raise
+        host, port = self._socket.getsockname()[:2]
+        self.address: Address = (host, port)
+        self.refused = 0
+        self.failed = 0
+        self.oversized = 0
+        self._connected: Address | None = None
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def send(self, data: bytes, target: Address) -> bool:
+        """Hand a datagram to the kernel; False where it does not take it."""
+        # A refusal of an earlier datagram is reported in place of this one, which is not
+        # sent then: so it is tried again, once.
+        for _ in range(2):
+            try:
+                if target == self._connected:
+                    self._socket.send(data)
+                else:
+                    self._socket.sendto(data, target)
+                return True
+            except ConnectionRefusedError:
+                self.refused += 1
+            except OSError:
+                break
+        self.failed += 1
+        return False
+
+    def receive(self) -> list[tuple[bytes, Address]]:
+        """All that is there now, at most 64 datagrams, each with its source."""
+        datagrams: list[tuple[bytes, Address]] = []
+        for _ in range(MAX_BATCH):
+            try:
+                data, source = self._socket.recvfrom(MAX_DATAGRAM + 1)
+            except ConnectionRefusedError:
+                self.refused += 1
+            except OSError:  # nothing more
+                break
+            else:
+                if len(data) > MAX_DATAGRAM:
+                    self.oversized += 1
+                else:
+                    datagrams.append((data, source[:2]))
+        return datagrams
+
+    def connect(self, target: Address) -> None:
+        """Let the kernel drop what others send, from now on. What is queued already stays."""
+        try:
+            self._socket.connect(target)
+        except OSError:  # no route: then there is no filter, and the source rule stands alone
+            self.failed += 1
+            self.disconnect()
+        else:
+            self._connected = target
+
+    def disconnect(self) -> None:
+        """Hear everybody again.
+
+        connect(2) with AF_UNSPEC, which Python's sockets cannot say. A new socket on the
+        same port instead would lose what is queued, and for a moment the port.
+        """
+        self._connected = None
+        _libc.connect(self._socket.fileno(), _UNSPECIFIED, len(_UNSPECIFIED))
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+@dataclass(slots=True)
+class _Quarantined:
+    port: Port
+    released: float
+    heard: float
+    look: float  # when to look next
+
+
+class PortPool:
+    """The even ports from `first` to `last` on one host."""
+
+    def __init__(self, host: str, first: int, last: int) -> None:
+        self._host = host
+        self._free = deque(range(first + first % 2, last + 1, 2))
+        self._open: dict[int, Port] = {}  # by file descriptor
+        self._quarantine: deque[_Quarantined] = deque()  # by time of the next look
+        self._epoll = select.epoll()
+
+    @property
+    def free(self) -> int:
+        """How many ports could be opened now, as far as other programs let us."""
+        return len(self._free)
+
+    def open(self, now: float) -> Port:
+        """Bind the port that was free for longest. Raises PortsExhausted, or OSError where
+        the host is not ours to bind."""
+        self.sweep(now)
+        for _ in range(len(self._free)):
+            number = self._free.popleft()
+            try:
+                port = Port((self._host, number))
+            except OSError as error:
+                self._free.append(number)
+                if error.errno == errno.EADDRINUSE:  # another program's, for now
+                    continue
+                if error.errno in (errno.EMFILE, errno.ENFILE):
+                    raise PortsExhausted(os.strerror(error.errno)) from error
+                raise
+            self._open[port.fileno()] = port
+            self._epoll.register(port.fileno(), select.EPOLLIN)
+            return port
+        raise PortsExhausted("every port is in use or in quarantine")
+
+    def release(self, port: RtpPort, now: float) -> None:
+        """Put a port into quarantine. ValueError if it is not one of ours in use."""
+        if not isinstance(port, Port) or self._open.pop(port.fileno(), None) is None:
+            raise ValueError("not an open port of this pool")
+        self._epoll.unregister(port.fileno())
+        port.disconnect()  # whoever still sends shall be heard
+        self._quarantine.append(_Quarantined(port, now, now, now + LOOK))
+
+    def sweep(self, now: float) -> None:
+        """Look at the ports in quarantine, free the quiet ones. Call it about once a second."""
+        while self._quarantine and self._quarantine[0].look <= now:
+            entry = self._quarantine.popleft()
+            if _drain(entry.port):
+                entry.heard = now
+            if now - entry.heard >= QUIET or now - entry.released >= LONGEST_QUARANTINE:
+                entry.port.close()
+                self._free.append(entry.port.address[1])
+            else:
+                entry.look = now + LOOK
+                self._quarantine.append(entry)
+
+    def poll(self) -> list[Port]:
+        """The ports with something to read, without waiting."""
+        if not self._open:
+            return []
+        ready = self._epoll.poll(0, len(self._open))
+        return [self._open[descriptor] for descriptor, _ in ready]
+
+    def close(self) -> None:
+        """Close every port, and the epoll."""
+        for port in (*self._open.values(), *(entry.port for entry in self._quarantine)):
+            port.close()
+        self._open.clear()
+        self._quarantine.clear()
+        self._epoll.close()
+
+
+def _drain(port: Port) -> bool:
+    """Throw away what is queued; whether there was anything. A flood is drained by its limit."""
+    heard = False
+    for _ in range(16):
+        if not port.receive():
+            break
+        heard = True
+    return heard

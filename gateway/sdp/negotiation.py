@@ -1,0 +1,316 @@
+"""Offer and answer: RFC 3264, for one stream of speech and its telephone-events. Pure.
+
+One `Negotiation` per call. It answers offers, makes them, and remembers what both sides must
+keep over a call: the number and order of `m=` lines, the payload types, the version in `o=`. A
+description that cannot be used raises SdpError and leaves the earlier session as it was.
+
+The answer names one codec, ours by preference, with the payload type of the offer, and
+telephone-event; endpoints that get several re-INVITE to settle on one. What the caller offered
+and we can decode is accepted all the same, since some send it before the answer reaches them.
+
+Left out on purpose: RTP/SAVP (comes with SRTP); ICE, bundling and RTCP multiplexing, which an
+answer declines by not naming them.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from .description import (
+    INCOMPATIBLE_ADDRESS_FORMAT,
+    INCOMPATIBLE_FORMAT,
+    INCOMPATIBLE_NETWORK_PROTOCOL,
+    INCOMPATIBLE_TRANSPORT,
+    MEDIA_TYPE_NOT_AVAILABLE,
+    MISCELLANEOUS,
+    MULTICAST_NOT_AVAILABLE,
+    Attribute,
+    Connection,
+    MediaDescription,
+    Origin,
+    SdpError,
+    SessionDescription,
+    parse,
+)
+
+Address = tuple[str, int]
+
+PTIME = 20  # ms, RFC 3551 §4.2
+PROFILES = ("RTP/AVP", "RTP/AVPF")
+EVENTS = "telephone-event"  # RFC 4733
+EVENT_PAYLOAD_TYPE = 101  # in our offers: dynamic, and what everybody uses
+DIRECTIONS = ("sendrecv", "sendonly", "recvonly", "inactive")
+
+_RTPMAP = re.compile(r"([0-9]{1,3}) +([!-.0-~]{1,64}) */ *([0-9]{1,6})(?: */ *([0-9]{1,3}))? *")
+
+
+@dataclass(frozen=True, slots=True)
+class Codec:
+    name: str  # in capitals, as in RFC 3551
+    payload_type: int
+    clock_rate: int  # Hz, of RTP timestamps
+    channels: int = 1
+
+
+# What the gateway can speak, with the payload types of RFC 3551 §6.
+CODECS = {codec.name: codec for codec in (Codec("PCMU", 0, 8000), Codec("PCMA", 8, 8000))}
+STATIC = {codec.payload_type: codec for codec in CODECS.values()}
+
+
+@dataclass(frozen=True, slots=True)
+class Media:
+    """What was agreed, seen from us."""
+
+    remote: Address | None  # where RTP goes; None: c=0.0.0.0, nowhere now
+    codec: Codec  # the payload type that we send with
+    accepted: Mapping[int, Codec]  # payload types that we may receive
+    event_payload_type: int | None  # None: the peer does not know telephone-event
+    event_clock_rate: int  # Hz
+    sending: bool
+    receiving: bool
+    ptime: int  # ms, what the peer wants to receive: 10 to 60
+
+
+@dataclass(frozen=True, slots=True)
+class Local:
+    """Our end of the call."""
+
+    address: Address  # as the peer shall see it
+    codecs: Sequence[str]  # in order of preference; a name not in CODECS is passed over
+    session_id: int  # of o=, unique among our calls
+
+
+class Negotiation:
+    """The offers and answers of one call, in their order."""
+
+    def __init__(self) -> None:
+        self._agreed: list[MediaDescription] = []  # our m= lines, as they hold now
+        self._offered: list[MediaDescription] = []  # our m= lines, as we offered them last
+        self._index = 0  # which of them is the speech
+        self._sent: SessionDescription | None = None  # what went out last
+
+    def answer(self, offer: bytes, local: Local) -> tuple[bytes, Media]:
+        """Answer an offer, the first or one in mid-call. RFC 3264 §6.
+
+        Returns our description and what it means. Raises SdpError (488 with Warning).
+        """
+        theirs = parse(offer)
+        index, media = _choose(theirs, local)
+        lines = [_refused(line) for line in theirs.media]
+        lines[index] = _speech(
+            local.address[1],
+            theirs.media[index].profile,
+            [media.codec],
+            (media.event_payload_type, media.event_clock_rate),
+            _direction(media.sending, media.receiving),
+            media.ptime,
+        )
+        self._agreed, self._index = lines, index
+        return self._describe(lines, local, theirs.time), media
+
+    def offer(self, local: Local, direction: str = "sendrecv") -> bytes:
+        """Make an offer: the first of a call, or the next. RFC 3264 §5 and §8.
+
+        The next one repeats what was agreed, with the address and direction of now, so a
+        re-INVITE that changes nothing has the same version: RFC 4028 §7.4 asks for that.
+        """
+        codecs, events = _known(local), (EVENT_PAYLOAD_TYPE, 8000)
+        speech = _speech(local.address[1], PROFILES[0], codecs, events, direction, PTIME)
+        if self._agreed:
+            before = self._agreed[self._index]
+            attributes = (*before.attributes[:-1], (direction, None))
+            speech = replace(before, port=local.address[1], attributes=attributes)
+        lines = self._agreed.copy() or [speech]
+        lines[self._index] = speech
+        self._offered = lines
+        return self._describe(lines, local, self._sent.time if self._sent else (0, 0))
+
+    def accept(self, answer: bytes) -> Media:
+        """Take the answer to our offer. Raises SdpError where it refuses or cannot be used.
+
+        ValueError when there was no offer.
+        """
+        if self._sent is None or self._sent.connection is None or not self._offered:
+            raise ValueError("an answer without an offer")
+        theirs = parse(answer)
+        if self._index >= len(theirs.media):
+            raise SdpError(MISCELLANEOUS, "the answer has fewer media than the offer")
+        ours = self._offered[self._index]
+        offered = {n: codec for n, codec in _formats(ours).items() if codec.name != EVENTS}
+        names = [codec.name for codec in offered.values()]
+        host = self._sent.connection.address
+        media = _agree(theirs, theirs.media[self._index], names, host)
+        direction = _stated_direction(ours.attributes)
+        self._agreed = self._offered
+        return replace(
+            media,
+            accepted={**media.accepted, **offered},  # they send by our numbers: RFC 3264 §6.1
+            sending=media.sending and direction in ("sendrecv", "sendonly"),
+            receiving=media.receiving and direction in ("sendrecv", "recvonly"),
+        )
+
+    def _describe(
+        self, lines: Sequence[MediaDescription], local: Local, time: tuple[int, int]
+    ) -> bytes:
+        """Our description; its version grows by one where anything else changed. RFC 3264 §8."""
+        host = local.address[0]
+        kind = "IP6" if ":" in host else "IP4"
+        version = self._sent.origin.version if self._sent and self._sent.origin else 0
+        origin = Origin(local.session_id, version, "IN", kind, host)
+        body = SessionDescription(origin, Connection("IN", kind, host), time, media=tuple(lines))
+        if body != self._sent:
+            body = replace(body, origin=replace(origin, version=version + 1))
+            self._sent = body
+        return body.encode()
+
+
+def _choose(theirs: SessionDescription, local: Local) -> tuple[int, Media]:
+    """The first medium of an offer that can be the call; else the first reason why none can."""
+    reasons: list[SdpError] = []
+    names = [codec.name for codec in _known(local)]
+    for index, line in enumerate(theirs.media):
+        if line.kind == "audio" and line.port:
+            try:
+                return index, _agree(theirs, line, names, local.address[0])
+            except SdpError as error:
+                reasons.append(error)
+    raise reasons[0] if reasons else SdpError(MEDIA_TYPE_NOT_AVAILABLE, "no audio is offered")
+
+
+def _agree(
+    session: SessionDescription, line: MediaDescription, names: Sequence[str], host: str
+) -> Media:
+    """What this medium of the peer's and we have in common; SdpError where that is no call."""
+    if line.port == 0:
+        raise SdpError(MEDIA_TYPE_NOT_AVAILABLE, "the audio was refused")
+    if line.profile not in PROFILES:
+        raise SdpError(INCOMPATIBLE_TRANSPORT, "only RTP/AVP and RTP/AVPF are spoken")
+    remote = _remote(line.connection or session.connection, line.port, host)
+    formats = _formats(line)
+    accepted = {n: codec for n, codec in formats.items() if codec.name in names}
+    if not accepted:
+        raise SdpError(INCOMPATIBLE_FORMAT, f"none of the codecs is {' or '.join(names)}")
+    codec = min(accepted.values(), key=lambda codec: names.index(codec.name))
+    events = [event for event in formats.values() if event.name == EVENTS]
+    # RFC 4733 §2.1: at the clock of the audio; another is better than none.
+    events.sort(key=lambda event: event.clock_rate != codec.clock_rate)
+    direction = _stated_direction((*line.attributes, *session.attributes))
+    return Media(
+        remote=remote,
+        codec=codec,
+        accepted=accepted,
+        event_payload_type=events[0].payload_type if events else None,
+        event_clock_rate=events[0].clock_rate if events else codec.clock_rate,
+        sending=direction in ("sendrecv", "recvonly") and remote is not None,
+        receiving=direction in ("sendrecv", "sendonly"),
+        ptime=_ptime(line),
+    )
+
+
+def _known(local: Local) -> list[Codec]:
+    return [CODECS[name.upper()] for name in local.codecs if name.upper() in CODECS]
+
+
+def _formats(line: MediaDescription) -> dict[int, Codec]:
+    """The codecs we know and the events of a medium, in its order; the first mapping wins."""
+    mapped: dict[int, Codec] = {}
+    for value in line.values("rtpmap"):
+        if match := _RTPMAP.fullmatch(value):
+            name, rate, channels = match[2], int(match[3]), int(match[4] or 1)
+            name = EVENTS if name.lower() == EVENTS else name.upper()
+            mapped.setdefault(int(match[1]), Codec(name, int(match[1]), rate, channels))
+    codecs: dict[int, Codec] = {}
+    for number in _payload_types(line):
+        codec = mapped.get(number) or STATIC.get(number)
+        if codec and _usable(codec):
+            codecs[number] = codec
+    return codecs
+
+
+def _usable(codec: Codec) -> bool:
+    if codec.name == EVENTS:
+        return 8000 <= codec.clock_rate <= 96000
+    known = CODECS.get(codec.name)
+    return known is not None and codec == replace(known, payload_type=codec.payload_type)
+
+
+def _payload_types(line: MediaDescription) -> Iterator[int]:
+    for name in line.formats:
+        if re.fullmatch(r"[0-9]{1,3}", name) and int(name) < 128:
+            yield int(name)
+
+
+def _remote(connection: Connection | None, port: int, host: str) -> Address | None:
+    """Where the peer wants its media; None where it wants none now. RFC 3264 §8.4."""
+    if connection is None:
+        raise SdpError(MISCELLANEOUS, "no c= line")
+    if connection.network != "IN":
+        raise SdpError(INCOMPATIBLE_NETWORK_PROTOCOL, "only the network type IN is spoken")
+    try:
+        address = ipaddress.ip_address(connection.address)
+    except ValueError:  # a name, a range of multicast groups, or nothing
+        raise SdpError(INCOMPATIBLE_ADDRESS_FORMAT, "only literal addresses are taken") from None
+    if address.is_multicast or str(address) == "255.255.255.255":
+        raise SdpError(MULTICAST_NOT_AVAILABLE, "only unicast is spoken")
+    if connection.address_type != f"IP{address.version}" or "%" in connection.address:
+        raise SdpError(INCOMPATIBLE_ADDRESS_FORMAT, "c= contradicts itself")
+    if address.is_unspecified:
+        return None
+    if (address.version == 6) != (":" in host):
+        raise SdpError(INCOMPATIBLE_ADDRESS_FORMAT, "our media has the other IP version")
+    return str(address), port
+
+
+def _stated_direction(attributes: Sequence[Attribute]) -> str:
+    """The first direction among these, else sendrecv. RFC 8866 §6.7."""
+    stated = (name for name, value in attributes if name in DIRECTIONS and value is None)
+    return next(stated, "sendrecv")
+
+
+def _direction(sending: bool, receiving: bool) -> str:
+    if sending:
+        return "sendrecv" if receiving else "sendonly"
+    return "recvonly" if receiving else "inactive"
+
+
+def _ptime(line: MediaDescription) -> int:
+    """What the peer wants in a packet, in ms: whole tens from 10 to 60. RFC 8866 §6.4."""
+    asked = [
+        int(value)
+        for value in (line.value("ptime"), line.value("maxptime"))
+        if value is not None and re.fullmatch(r"[0-9]{1,5}", value) and int(value)
+    ]
+    if line.value("ptime") is None:
+        asked.append(PTIME)
+    return min(60, max(10, min(asked, default=PTIME) // 10 * 10))
+
+
+def _speech(
+    port: int,
+    profile: str,
+    codecs: Sequence[Codec],
+    events: tuple[int | None, int],
+    direction: str,
+    ptime: int,
+) -> MediaDescription:
+    """Our own m= line. The direction is its last attribute."""
+    formats = [codec.payload_type for codec in codecs]
+    attributes: list[Attribute] = [
+        ("rtpmap", f"{codec.payload_type} {codec.name}/{codec.clock_rate}") for codec in codecs
+    ]
+    number, rate = events
+    if number is not None:
+        formats.append(number)
+        attributes += [("rtpmap", f"{number} {EVENTS}/{rate}"), ("fmtp", f"{number} 0-15")]
+    attributes += [("ptime", str(ptime)), (direction, None)]
+    return MediaDescription(
+        "audio", port, profile, tuple(map(str, formats)), attributes=tuple(attributes)
+    )
+
+
+def _refused(line: MediaDescription) -> MediaDescription:
+    """The same medium with port 0, and at least one format. RFC 3264 §6."""
+    return MediaDescription(line.kind, 0, line.profile, line.formats or ("0",))

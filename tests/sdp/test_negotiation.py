@@ -1,0 +1,465 @@
+"""Offer and answer, RFC 3264: who speaks what, where to, in which direction."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.sdp.description import SdpError, parse
+from gateway.sdp.negotiation import Codec, Local, Media, Negotiation
+
+PCMU = Codec("PCMU", 0, 8000)
+PCMA = Codec("PCMA", 8, 8000)
+LOCAL = Local(("192.0.2.1", 20000), ("PCMA", "PCMU"), 77)
+
+
+def offer(*media: str, session: str = "c=IN IP4 198.51.100.5") -> bytes:
+    lines = ["v=0", "o=- 1 1 IN IP4 198.51.100.5", "s=-", session, "t=0 0", *media]
+    return "".join(f"{line}\r\n" for line in lines if line).encode()
+
+
+def answer(*media: str, session: str = "c=IN IP4 198.51.100.5") -> tuple[list[str], Media]:
+    """The lines of our answer from m= on, and what was agreed."""
+    body, agreed = Negotiation().answer(offer(*media, session=session), LOCAL)
+    lines = body.decode().split("\r\n")[:-1]
+    return lines[5:], agreed
+
+
+class TestAnswer:
+    def test_the_whole_answer(self) -> None:
+        """§6: our address, one codec, telephone-event, and the direction."""
+        body, media = Negotiation().answer(
+            offer(
+                "m=audio 10224 RTP/AVP 0 8 101",
+                "a=rtpmap:0 PCMU/8000",
+                "a=rtpmap:8 PCMA/8000",
+                "a=rtpmap:101 telephone-event/8000",
+                "a=fmtp:101 0-16",
+                "a=ptime:20",
+                "a=sendrecv",
+            ),
+            LOCAL,
+        )
+        assert body == (
+            b"v=0\r\no=gateway 77 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\n"
+            b"m=audio 20000 RTP/AVP 8 101\r\na=rtpmap:8 PCMA/8000\r\n"
+            b"a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\na=ptime:20\r\na=sendrecv\r\n"
+        )
+        assert media == Media(
+            remote=("198.51.100.5", 10224),
+            codec=PCMA,
+            accepted={0: PCMU, 8: PCMA},
+            event_payload_type=101,
+            event_clock_rate=8000,
+            sending=True,
+            receiving=True,
+            ptime=20,
+        )
+
+    def test_our_order_of_preference_decides(self) -> None:
+        body, media = Negotiation().answer(
+            offer("m=audio 4000 RTP/AVP 8 0"),
+            Local(("192.0.2.1", 20000), ("opus", "pcmu", "PCMA"), 1),
+        )
+        assert media.codec == PCMU
+        assert b"m=audio 20000 RTP/AVP 0\r\n" in body
+
+    def test_static_payload_types_need_no_rtpmap(self) -> None:
+        """§5.1, RFC 3551 §6. Cisco and others send G.729 with an fmtp and no rtpmap."""
+        lines, media = answer(
+            "m=audio 16384 RTP/AVP 18 0 8 101 19",
+            "c=IN IP4 198.51.100.9",
+            "a=fmtp:18 annexb=no",
+            "a=rtpmap:101 telephone-event/8000",
+            "a=fmtp:101 0-15",
+            "a=rtpmap:19 CN/8000",
+        )
+        assert media.remote == ("198.51.100.9", 16384)
+        assert media.accepted == {0: PCMU, 8: PCMA}
+        assert lines[0] == "m=audio 20000 RTP/AVP 8 101"
+
+    def test_dynamic_payload_types_of_the_offer_are_kept(self) -> None:
+        """§6.1: the answer SHOULD use the offer's number for a codec."""
+        lines, media = answer(
+            "m=audio 4000 RTP/AVP 100 96",
+            "a=rtpmap:96 telephone-event/8000",
+            "a=rtpmap:100 pcma/8000/1",
+        )
+        assert lines[:3] == [
+            "m=audio 20000 RTP/AVP 100 96",
+            "a=rtpmap:100 PCMA/8000",
+            "a=rtpmap:96 telephone-event/8000",
+        ]
+        assert media.codec == Codec("PCMA", 100, 8000)
+        assert media.event_payload_type == 96
+
+    def test_events_at_the_clock_of_the_audio_are_preferred(self) -> None:
+        """RFC 4733 §2.1. Linphone offers them at 48 and 8 kHz."""
+        _, media = answer(
+            "m=audio 4000 RTP/AVP 96 8 97 101",
+            "a=rtpmap:96 opus/48000/2",
+            "a=rtpmap:97 telephone-event/48000",
+            "a=rtpmap:101 telephone-event/8000",
+        )
+        assert (media.event_payload_type, media.event_clock_rate) == (101, 8000)
+
+    def test_events_at_another_clock_are_better_than_none(self) -> None:
+        _, media = answer("m=audio 4000 RTP/AVP 8 97", "a=rtpmap:97 telephone-event/48000")
+        assert (media.event_payload_type, media.event_clock_rate) == (97, 48000)
+
+    @pytest.mark.parametrize("rate", ["1", "4000", "999999"])
+    def test_events_at_a_senseless_clock_are_no_events(self, rate: str) -> None:
+        lines, media = answer("m=audio 4000 RTP/AVP 8 97", f"a=rtpmap:97 telephone-event/{rate}")
+        assert media.event_payload_type is None
+        assert lines[0] == "m=audio 20000 RTP/AVP 8"
+
+    def test_broken_rtpmaps_and_formats_are_passed_over(self) -> None:
+        """A static number keeps its meaning; a number of no payload type has none."""
+        _, media = answer(
+            "m=audio 4000 RTP/AVP 0 x 200 999999 96 97",
+            "a=rtpmap:0 PCMU",
+            "a=rtpmap:96",
+            "a=rtpmap",
+            "a=rtpmap:97 PCMA/8_000",
+            "a=rtpmap:200 PCMA/8000",
+        )
+        assert media.accepted == {0: PCMU}
+
+    def test_the_first_of_two_rtpmaps_counts(self) -> None:
+        _, media = answer(
+            "m=audio 4000 RTP/AVP 96", "a=rtpmap:96 PCMU/8000", "a=rtpmap:96 PCMA/8000"
+        )
+        assert media.codec == Codec("PCMU", 96, 8000)
+
+    def test_a_static_number_may_be_mapped_anew(self) -> None:
+        with pytest.raises(SdpError) as refusal:
+            answer("m=audio 4000 RTP/AVP 0", "a=rtpmap:0 G729/8000")
+        assert refusal.value.warning == 305
+
+    @pytest.mark.parametrize("rtpmap", ["PCMU/16000", "PCMU/8000/2", "L16/8000"])
+    def test_a_codec_at_another_rate_is_another_codec(self, rtpmap: str) -> None:
+        with pytest.raises(SdpError) as refusal:
+            answer("m=audio 4000 RTP/AVP 96", f"a=rtpmap:96 {rtpmap}")
+        assert refusal.value.warning == 305
+
+    def test_other_media_are_refused_in_their_place(self) -> None:
+        """§6: as many m= lines as the offer, in its order; port 0 refuses."""
+        lines, _ = answer(
+            "m=image 6000 udptl t38",
+            "m=audio 0 RTP/AVP 0",
+            "m=audio 4000 RTP/AVP 0",
+            "m=audio 4002 RTP/AVP 0",
+            "m=video 4004 RTP/AVP 96 97",
+            "m=text 0 RTP/AVP",
+        )
+        assert [line for line in lines if line.startswith("m=")] == [
+            "m=image 0 udptl t38",
+            "m=audio 0 RTP/AVP 0",
+            "m=audio 20000 RTP/AVP 0",
+            "m=audio 0 RTP/AVP 0",
+            "m=video 0 RTP/AVP 96 97",
+            "m=text 0 RTP/AVP 0",
+        ]
+
+    def test_plain_rtp_is_found_behind_a_secure_offer(self) -> None:
+        """Phones with optional encryption offer both, the secure one first."""
+        lines, media = answer("m=audio 4000 RTP/SAVP 0", "m=audio 4002 RTP/AVP 0")
+        assert lines[:2] == ["m=audio 0 RTP/SAVP 0", "m=audio 20000 RTP/AVP 0"]
+        assert media.remote == ("198.51.100.5", 4002)
+
+    def test_the_profile_is_the_offers(self) -> None:
+        """RFC 4585 §4.1: AVPF without feedback is AVP under another name."""
+        lines, _ = answer("m=audio 4000 RTP/AVPF 0")
+        assert lines[0] == "m=audio 20000 RTP/AVPF 0"
+
+    def test_the_time_is_the_offers(self) -> None:
+        """§6: the t= line of the answer MUST equal the offer's."""
+        body, _ = Negotiation().answer(
+            offer("m=audio 4000 RTP/AVP 0").replace(b"t=0 0", b"t=3034423619 3042462419"), LOCAL
+        )
+        assert b"t=3034423619 3042462419\r\n" in body
+
+    @pytest.mark.parametrize(
+        ("asked", "ptime"),
+        [
+            ([], 20),
+            (["a=ptime:10"], 10),
+            (["a=ptime:30"], 30),
+            (["a=ptime:25"], 20),
+            (["a=ptime:5"], 10),
+            (["a=ptime:200"], 60),
+            (["a=ptime:0"], 20),
+            (["a=ptime:twenty"], 20),
+            (["a=ptime:99999999999"], 20),
+            (["a=maxptime:10"], 10),
+            (["a=maxptime:150"], 20),
+            (["a=ptime:60", "a=maxptime:40"], 40),
+            (["a=ptime:0", "a=maxptime:30"], 30),
+        ],
+    )
+    def test_ptime(self, asked: list[str], ptime: int) -> None:
+        """RFC 8866 §6.4: what the peer wants, within what we send."""
+        lines, media = answer("m=audio 4000 RTP/AVP 0", *asked)
+        assert media.ptime == ptime
+        assert f"a=ptime:{ptime}" in lines
+
+
+class TestDirection:
+    @pytest.mark.parametrize(
+        ("theirs", "ours", "sending", "receiving"),
+        [
+            ("sendrecv", "sendrecv", True, True),
+            ("sendonly", "recvonly", False, True),
+            ("recvonly", "sendonly", True, False),
+            ("inactive", "inactive", False, False),
+        ],
+    )
+    def test_all_four_directions(
+        self, theirs: str, ours: str, sending: bool, receiving: bool
+    ) -> None:
+        """§6.1, of the medium or of the session."""
+        for media, session in (
+            (["m=audio 4000 RTP/AVP 0", f"a={theirs}"], "c=IN IP4 198.51.100.5"),
+            (["m=audio 4000 RTP/AVP 0"], f"c=IN IP4 198.51.100.5\r\na={theirs}"),
+        ):
+            lines, agreed = answer(*media, session=session)
+            assert lines[-1] == f"a={ours}"
+            assert (agreed.sending, agreed.receiving) == (sending, receiving)
+
+    def test_the_mediums_direction_stands_before_the_sessions(self) -> None:
+        """RFC 8866 §6.7."""
+        _, media = answer(
+            "m=audio 4000 RTP/AVP 0", "a=sendrecv", session="c=IN IP4 198.51.100.5\r\na=inactive"
+        )
+        assert (media.sending, media.receiving) == (True, True)
+
+    @pytest.mark.parametrize(
+        ("theirs", "ours"), [("sendrecv", "recvonly"), ("recvonly", "inactive")]
+    )
+    @pytest.mark.parametrize("nowhere", ["IP4 0.0.0.0", "IP6 ::"])
+    def test_the_old_hold(self, nowhere: str, theirs: str, ours: str) -> None:
+        """§8.4: to c=0.0.0.0 nothing is sent, whatever the direction says."""
+        lines, media = answer("m=audio 4000 RTP/AVP 0", f"a={theirs}", session=f"c=IN {nowhere}")
+        assert media.remote is None
+        assert not media.sending
+        assert lines[-1] == f"a={ours}"
+
+
+class TestRefusal:
+    @pytest.mark.parametrize(
+        ("media", "session", "warning"),
+        [
+            ([], "c=IN IP4 198.51.100.5", 304),
+            (["m=video 4000 RTP/AVP 96"], "c=IN IP4 198.51.100.5", 304),
+            (["m=audio 0 RTP/AVP 0"], "c=IN IP4 198.51.100.5", 304),
+            (["m=audio 4000 RTP/SAVP 0"], "c=IN IP4 198.51.100.5", 302),
+            (["m=audio 4000 UDP/TLS/RTP/SAVPF 0"], "c=IN IP4 198.51.100.5", 302),
+            (["m=audio 4000 RTP/AVP 18 3 9"], "c=IN IP4 198.51.100.5", 305),
+            (["m=audio 4000 RTP/AVP"], "c=IN IP4 198.51.100.5", 305),
+            (["m=audio 4000 RTP/AVP 101"], "c=IN IP4 198.51.100.5", 305),
+            (["m=audio 4000 RTP/AVP 0"], "", 399),
+            (["m=audio 4000 RTP/AVP 0"], "c=ATM NSAP 47.0091", 300),
+            (["m=audio 4000 RTP/AVP 0"], "c=IN IP4 pc33.example.com", 301),
+            (["m=audio 4000 RTP/AVP 0"], "c=IN IP4 2001:db8::1", 301),
+            (["m=audio 4000 RTP/AVP 0"], "c=IN IP6 198.51.100.5", 301),
+            (["m=audio 4000 RTP/AVP 0"], "c=IN IP6 2001:db8::1", 301),  # our media is IPv4
+            (["m=audio 4000 RTP/AVP 0"], "c=IN IP6 fe80::1%eth0", 301),
+            (["m=audio 4000 RTP/AVP 0"], "c=IN IP4 0177.0.0.1", 301),
+            (["m=audio 4000 RTP/AVP 0"], "c=IN IP4 2130706433", 301),
+            (["m=audio 4000 RTP/AVP 0"], "c=IN IP4 224.2.1.1", 330),
+            (["m=audio 4000 RTP/AVP 0"], "c=IN IP4 255.255.255.255", 330),
+            # of several reasons the first
+            (["m=audio 4000 RTP/SAVP 0", "m=audio 1 RTP/AVP 9"], "c=IN IP4 198.51.100.5", 302),
+        ],
+    )
+    def test_the_warning_says_why(self, media: list[str], session: str, warning: int) -> None:
+        """RFC 3261 §20.43."""
+        with pytest.raises(SdpError) as refusal:
+            answer(*media, session=session)
+        assert refusal.value.warning == warning
+        assert refusal.value.text
+
+    def test_a_refused_offer_leaves_the_session_as_it_was(self) -> None:
+        """§8: the version too."""
+        call = Negotiation()
+        first, _ = call.answer(offer("m=audio 4000 RTP/AVP 0"), LOCAL)
+        with pytest.raises(SdpError):
+            call.answer(offer("m=audio 4000 RTP/AVP 9", "m=video 1 RTP/AVP 96"), LOCAL)
+        assert call.offer(LOCAL) == first
+        assert call.answer(offer("m=audio 4000 RTP/AVP 0"), LOCAL)[0] == first
+
+
+def test_ipv6() -> None:
+    """The address is written as the kernel writes it, so that it can be compared."""
+    body, media = Negotiation().answer(
+        offer("m=audio 4000 RTP/AVP 0", session="c=IN IP6 2001:DB8:0:0::0001"),
+        Local(("2001:db8::9", 20000), ("PCMU",), 5),
+    )
+    assert media.remote == ("2001:db8::1", 4000)
+    assert b"o=gateway 5 1 IN IP6 2001:db8::9\r\n" in body
+    assert b"c=IN IP6 2001:db8::9\r\n" in body
+
+
+class TestVersion:
+    def test_it_grows_by_one_where_something_changed(self) -> None:
+        """§8: hold, the same hold again, and back."""
+        call = Negotiation()
+        versions = []
+        for direction in ("sendrecv", "sendonly", "sendonly", "sendrecv"):
+            body, _ = call.answer(offer("m=audio 4000 RTP/AVP 0", f"a={direction}"), LOCAL)
+            origin = parse(body).origin
+            assert origin is not None
+            versions.append(origin.version)
+        assert versions == [1, 2, 2, 3]
+
+    def test_a_refresh_repeats_the_session(self) -> None:
+        """RFC 4028 §7.4: an unchanged session has an unchanged version."""
+        call = Negotiation()
+        body, _ = call.answer(offer("m=video 1 RTP/AVP 96", "m=audio 4000 RTP/AVP 0"), LOCAL)
+        assert call.offer(LOCAL) == body
+
+
+class TestOffer:
+    def test_the_first_offer(self) -> None:
+        assert Negotiation().offer(LOCAL) == (
+            b"v=0\r\no=gateway 77 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\n"
+            b"m=audio 20000 RTP/AVP 8 0 101\r\na=rtpmap:8 PCMA/8000\r\na=rtpmap:0 PCMU/8000\r\n"
+            b"a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\na=ptime:20\r\na=sendrecv\r\n"
+        )
+
+    def test_two_of_us_agree(self) -> None:
+        phone, gateway = Negotiation(), Negotiation()
+        first = phone.offer(Local(("198.51.100.5", 4000), ("PCMU", "PCMA"), 1))
+        body, ours = gateway.answer(first, LOCAL)
+        theirs = phone.accept(body)
+        assert ours.codec == theirs.codec == PCMA
+        assert theirs.remote == ("192.0.2.1", 20000)
+        assert theirs.accepted == {0: PCMU, 8: PCMA}
+        assert theirs.event_payload_type == ours.event_payload_type == 101
+        assert theirs.sending
+        assert theirs.receiving
+
+    def test_the_answers_numbers_are_for_sending(self) -> None:
+        """§6.1: each side sends with the payload types that the other one named."""
+        call = Negotiation()
+        call.offer(LOCAL)
+        media = call.accept(
+            offer(
+                "m=audio 4000 RTP/AVP 96 97",
+                "a=rtpmap:96 PCMU/8000",
+                "a=rtpmap:97 telephone-event/8000",
+            )
+        )
+        assert media.codec == Codec("PCMU", 96, 8000)
+        assert media.accepted == {96: Codec("PCMU", 96, 8000), 0: PCMU, 8: PCMA}
+        assert media.event_payload_type == 97
+
+    @pytest.mark.parametrize(
+        ("ours", "theirs", "sending", "receiving"),
+        [
+            ("sendrecv", "sendrecv", True, True),
+            ("sendonly", "recvonly", True, False),
+            ("recvonly", "sendonly", False, True),
+            ("inactive", "inactive", False, False),
+            ("sendonly", "sendrecv", True, False),  # not allowed, and seen
+            ("inactive", "sendrecv", False, False),
+        ],
+    )
+    def test_directions(self, ours: str, theirs: str, sending: bool, receiving: bool) -> None:
+        """§6.1, from the offerer's side: never more than was offered."""
+        call = Negotiation()
+        assert f"a={ours}\r\n".encode() in call.offer(LOCAL, ours)
+        media = call.accept(offer("m=audio 4000 RTP/AVP 0", f"a={theirs}"))
+        assert (media.sending, media.receiving) == (sending, receiving)
+
+    def test_a_hold_from_us_keeps_everything_else(self) -> None:
+        """§8: every m= line in its place, the same numbers, a new version; also after a move."""
+        call = Negotiation()
+        call.answer(
+            offer(
+                "m=image 1 udptl t38",
+                "m=audio 4000 RTP/AVP 100 96",
+                "a=rtpmap:100 PCMU/8000",
+                "a=rtpmap:96 telephone-event/8000",
+            ),
+            LOCAL,
+        )
+        body = call.offer(Local(("192.0.2.1", 20002), ("PCMA", "PCMU"), 77), "sendonly")
+        assert body == (
+            b"v=0\r\no=gateway 77 2 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\n"
+            b"m=image 0 udptl t38\r\nm=audio 20002 RTP/AVP 100 96\r\na=rtpmap:100 PCMU/8000\r\n"
+            b"a=rtpmap:96 telephone-event/8000\r\na=fmtp:96 0-15\r\na=ptime:20\r\na=sendonly\r\n"
+        )
+        media = call.accept(
+            offer("m=image 0 udptl t38", "m=audio 4000 RTP/AVP 100", "a=rtpmap:100 PCMU/8000")
+        )
+        assert media.codec == Codec("PCMU", 100, 8000)
+        assert media.event_payload_type is None
+
+    @pytest.mark.parametrize(
+        ("media", "warning"),
+        [
+            ([], 399),
+            (["m=audio 0 RTP/AVP 0"], 304),
+            (["m=audio 4000 RTP/AVP 9"], 305),
+            (["m=audio 4000 RTP/SAVP 0"], 302),
+        ],
+    )
+    def test_an_answer_that_is_none(self, media: list[str], warning: int) -> None:
+        call = Negotiation()
+        call.offer(LOCAL)
+        with pytest.raises(SdpError) as refusal:
+            call.accept(offer(*media))
+        assert refusal.value.warning == warning
+
+    def test_an_answer_without_an_offer_is_our_mistake(self) -> None:
+        with pytest.raises(ValueError, match="without an offer"):
+            Negotiation().accept(offer("m=audio 4000 RTP/AVP 0"))
+
+
+LINES = st.sampled_from(
+    [
+        "m=audio 4000 RTP/AVP 0 8 101",
+        "m=audio 4000/2 RTP/AVP 96",
+        "m=video 0 RTP/AVP",
+        "m=audio 0 RTP/AVP 0",
+        "c=IN IP4 198.51.100.7",
+        "c=IN IP4 0.0.0.0",
+        "c=IN IP6 ::1",
+        "c=IN IP4 somewhere",
+        "a=rtpmap:96 PCMU/8000",
+        "a=rtpmap:101 telephone-event/8000",
+        "a=rtpmap:101",
+        "a=fmtp:18 annexb=no",
+        "a=ptime:²",
+        "a=ptime:1000",
+        "a=setup:holdconn",
+        "a=rtcp:4001 IN IP4",
+        "a=inactive",
+        "a=sendonly",
+    ]
+)
+
+
+@given(st.lists(st.one_of(LINES, st.text(max_size=12).map(lambda text: f"a={text}")), max_size=12))
+def test_any_offer_is_answered_or_refused(lines: list[str]) -> None:
+    """SdpError or an answer that the offerer can read: as many media, one of them ours."""
+    body = offer(*lines)
+    try:
+        reply, media = Negotiation().answer(body, LOCAL)
+    except SdpError:
+        return
+    theirs, ours = parse(body), parse(reply)
+    assert [line.kind for line in ours.media] == [line.kind for line in theirs.media]
+    assert sum(line.port > 0 for line in ours.media) == 1
+    assert 10 <= media.ptime <= 60
+    assert media.codec in media.accepted.values()
+
+
+@given(st.binary(max_size=200))
+def test_any_answer_is_accepted_or_refused(data: bytes) -> None:
+    call = Negotiation()
+    call.offer(LOCAL)
+    with pytest.raises(SdpError):
+        call.accept(data)
