@@ -55,10 +55,9 @@ def setup(level: Level, format: Format, stream: TextIO) -> None:
 
 def _clean(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     for key, value in event.items():
-        if key == "exception":  # a traceback, the one text of several lines
-            event[key] = "\n".join(cleaned(line, LIMIT) for line in value.split("\n"))
-        elif isinstance(value, str):
-            event[key] = cleaned(value, LIMIT)
+        if isinstance(value, str):
+            lines = value.split("\n") if key == "exception" else [value]  # a traceback has several
+            event[key] = "\n".join(cleaned(line, LIMIT) for line in lines)
     return event
 
 

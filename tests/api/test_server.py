@@ -1,0 +1,171 @@
+"""Health, the token and errors as JSON, over real sockets on loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from gateway.api.server import Readiness, Server, application
+
+TOKEN = "t0ken"
+READY = Readiness(sip=True, backend=True, draining=False)
+
+Reply = tuple[int, dict[str, Any], dict[str, str]]  # status, JSON, headers
+
+
+def saying(readiness: Readiness) -> Callable[[], Awaitable[Readiness]]:
+    async def state() -> Readiness:
+        return readiness
+
+    return state
+
+
+def asking(
+    *paths: str,
+    readiness: Readiness = READY,
+    token: str | None = None,
+    method: str = "GET",
+    headers: dict[str, str] | None = None,
+    prepare: Callable[[web.Application], None] = lambda app: None,
+) -> list[Reply]:
+    """What each path answers, from a server of its own."""
+
+    async def main() -> list[Reply]:
+        app = application(saying(readiness), token=token)
+        prepare(app)
+        server = await Server.open(app, "127.0.0.1", 0)
+        answers = []
+        try:
+            async with aiohttp.ClientSession(headers=headers) as session:
+                for path in paths:
+                    async with session.request(method, server.url + path) as response:
+                        body = json.loads(await response.text())
+                        answers.append((response.status, body, dict(response.headers)))
+        finally:
+            await server.close()
+        return answers
+
+    return asyncio.run(main())
+
+
+class TestHealth:
+    """Design §4: `/healthz`, the process lives; `/readyz`, it takes calls."""
+
+    def test_alive(self) -> None:
+        [(status, body, _)] = asking("/healthz")
+        assert (status, body) == (200, {"status": "ok"})
+
+    def test_ready(self) -> None:
+        [(status, body, _)] = asking("/readyz")
+        assert status == 200
+        assert body == {"ready": True, "sip": True, "backend": True, "draining": False}
+
+    @pytest.mark.parametrize(
+        "state",
+        [
+            Readiness(sip=False, backend=True, draining=False),
+            Readiness(sip=True, backend=False, draining=False),
+            Readiness(sip=True, backend=True, draining=True),
+        ],
+    )
+    def test_not_ready_says_what_is_missing(self, state: Readiness) -> None:
+        [(status, body, _)] = asking("/readyz", readiness=state)
+        assert status == 503
+        assert body == {"ready": False, **state._asdict()}
+
+    def test_alive_while_it_is_not_ready(self) -> None:
+        [(status, _, _)] = asking("/healthz", readiness=Readiness(False, False, True))
+        assert status == 200
+
+    def test_no_version_is_told(self) -> None:
+        [(_, _, headers)] = asking("/healthz")
+        assert headers["Server"] == "gateway"
+
+
+class TestToken:
+    """Everything but health needs `Authorization: Bearer` when there is a token (rule A6)."""
+
+    def test_health_needs_none(self) -> None:
+        assert [status for status, _, _ in asking("/healthz", "/readyz", token=TOKEN)] == [200, 200]
+
+    @pytest.mark.parametrize("path", ["/", "/metrics", "/v1/calls", "/healthz/", "/healthz/../x"])
+    def test_every_other_path_is_closed_without_it(self, path: str) -> None:
+        [(status, body, headers)] = asking(path, token=TOKEN)
+        assert status == 401
+        assert headers["WWW-Authenticate"] == "Bearer"
+        assert body["error"]["message"] == "a bearer token is needed"
+
+    @pytest.mark.parametrize(
+        "given", ["Bearer wrong", "bearer", "Basic t0ken", "Bearer t0ken2", "Bearer t0ke", "Bärer"]
+    )
+    def test_a_wrong_one_is_none(self, given: str) -> None:
+        [(status, _, _)] = asking("/v1/calls", token=TOKEN, headers={"Authorization": given})
+        assert status == 401
+
+    def test_the_right_one_opens(self) -> None:
+        good = {"Authorization": f"Bearer {TOKEN}"}
+        [(status, body, _)] = asking("/v1/calls", token=TOKEN, headers=good)
+        assert status == 404  # there, but with nothing at it
+        assert body["error"]["message"] == "Not Found"
+
+
+class TestErrors:
+    """Errors are JSON, in OpenAI's form."""
+
+    def test_unknown_path(self) -> None:
+        [(status, body, headers)] = asking("/nowhere")
+        assert status == 404
+        assert body == {
+            "error": {"message": "Not Found", "type": "invalid_request_error", "code": None}
+        }
+        assert headers["Content-Type"].startswith("application/json")
+
+    def test_wrong_method_says_which_ones_there_are(self) -> None:
+        [(status, _, headers)] = asking("/healthz", method="POST")
+        assert status == 405
+        assert headers["Allow"] == "GET,HEAD"
+
+    def test_a_failure_of_ours_ends_one_request_only(self) -> None:
+        async def broken(request: web.Request) -> web.Response:
+            raise RuntimeError("secret inside")
+
+        def prepare(app: web.Application) -> None:
+            app.router.add_get("/broken", broken)
+
+        answers = asking("/broken", "/healthz", prepare=prepare)
+        assert [status for status, _, _ in answers] == [500, 200]
+        assert "secret" not in str(answers[0])
+
+
+class TestListening:
+    """The address is what it really listens on; a taken port is an error at once."""
+
+    def test_a_taken_port(self) -> None:
+        async def main() -> None:
+            first = await Server.open(application(saying(READY), token=None), "127.0.0.1", 0)
+            port = int(first.url.rpartition(":")[2])
+            try:
+                with pytest.raises(OSError, match="address already in use"):
+                    await Server.open(application(saying(READY), token=None), "127.0.0.1", port)
+            finally:
+                await first.close()
+
+        asyncio.run(main())
+
+    def test_ipv6_is_written_in_brackets(self) -> None:
+        async def main() -> str:
+            server = await Server.open(application(saying(READY), token=None), "::1", 0)
+            await server.close()
+            return server.url
+
+        try:
+            url = asyncio.run(main())
+        except OSError:
+            pytest.skip("this machine has no IPv6")
+        assert url.startswith("http://[::1]:")
