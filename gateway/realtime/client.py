@@ -128,6 +128,19 @@ async def connect(
     return socket
 
 
+async def probe(profile: Profile, *, timeout: float) -> bool:  # noqa: ASYNC109
+    """Whether the server is there: TCP and TLS, and no session, for those are a quota."""
+    uri = parse_uri(profile.url)
+    context = _default_tls() if uri.secure else None
+    try:
+        async with asyncio.timeout(timeout):
+            _, writer = await asyncio.open_connection(uri.host, uri.port, ssl=context)
+    except (OSError, TimeoutError, UnicodeError):
+        return False
+    writer.close()
+    return True
+
+
 class WebSocket(asyncio.Protocol):
     """One connection; `connect` makes it."""
 

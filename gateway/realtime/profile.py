@@ -33,6 +33,11 @@ class AudioFormat:
         if self.type != "audio/pcm" and self.rate != 8000:
             raise ValueError(f"the rate of {self.type} is 8000 Hz, not {self.rate}")
 
+    @property
+    def law(self) -> str | None:
+        """The G.711 codec by its SDP name; None for PCM."""
+        return {"audio/pcmu": "PCMU", "audio/pcma": "PCMA"}.get(self.type)
+
     def settings(self) -> dict[str, Any]:
         """As session.update has it; G.711 has no rate there."""
         if self.type == "audio/pcm":
@@ -60,6 +65,8 @@ class Profile:
     assistant_items: bool = True  # conversation.item.create takes what the model once said
     language_as: Literal["languages", "transcription"] = "transcription"
     transcription: Mapping[str, Any] | None = None  # what turns it on; None: it is always on
+    cumulative_transcripts: bool = False  # a transcript of the caller repeats those before it
+    builtin_tools: frozenset[str] = frozenset()  # functions that the server runs and answers itself
 
     @property
     def host(self) -> str:
@@ -95,6 +102,8 @@ def yandex(
         refuses=frozenset({"input_audio_buffer.clear", "output_audio_buffer.clear"}),
         assistant_items=False,  # an error, and the session is of no use after it
         language_as="languages",
+        cumulative_transcripts=True,
+        builtin_tools=frozenset({"web_search", "file_search"}),
     )
 
 
@@ -123,14 +132,21 @@ def compatible(
 
 
 def simulator(
-    url: str, dialect: Literal["openai", "yandex"] = "openai", *, model: str = "simulator"
+    url: str,
+    dialect: Literal["openai", "yandex"] = "openai",
+    *,
+    model: str = "simulator",
+    input_format: AudioFormat = PCM_24K,
+    output_format: AudioFormat = PCM_24K,
 ) -> Profile:
     """Our own simulator, in one of the dialects that it speaks."""
     if dialect == "yandex":
         like = yandex(folder="simulator", model=model, api_key="simulator", url=url)
     else:
         like = openai(model=model, api_key="simulator", url=url)
-    return replace(like, name="simulator", headers=(), secrets=())
+    return replace(
+        like, name="simulator", headers=(), secrets=(), input=input_format, output=output_format
+    )
 
 
 def _like_openai(
