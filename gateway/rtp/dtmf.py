@@ -149,7 +149,9 @@ class DigitReceiver:
         return out
 
     def _is_late(self, timestamp: int, event: _Event) -> bool:
-        return -int(LATE * self._clock_rate) < timestamp_delta(timestamp, event.segment) < 0
+        behind_start = timestamp_delta(event.timestamp, timestamp)
+        behind = timestamp_delta(event.segment, timestamp)
+        return behind > 0 and behind_start < LATE * self._clock_rate
 
     def _is_of(self, code: int, timestamp: int, event: _Event) -> bool:
         """Whether this belongs to that press: the same timestamp, or its next segment. §2.5.1.3.

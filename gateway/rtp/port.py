@@ -57,7 +57,7 @@ class RtpPorts(Protocol):
     def close(self) -> None: ...
 
 
-class PortsExhausted(Exception):  # noqa: N818 - a state of the pool, answered 503
+class PortsExhausted(Exception):
     """No port is free: every one is in use, in quarantine or taken by another program."""
 
 
@@ -69,7 +69,12 @@ class Port:
     """
 
     def __init__(self, address: Address) -> None:
-        """Bind. Raises OSError."""
+        """Bind to a host and a port of our choice. Raises OSError.
+
+        Not port 0: one that the kernel chose it takes back in `disconnect`.
+        """
+        if not address[1]:
+            raise ValueError("a port has a number")
         family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         self._socket = socket.socket(family, socket.SOCK_DGRAM)
         try:
@@ -85,6 +90,7 @@ class Port:
         self.refused = 0
         self.failed = 0
         self.oversized = 0
+        self._everywhere = host in ("0.0.0.0", "::")
         self._connected: Address | None = None
 
     def fileno(self) -> int:
@@ -126,10 +132,17 @@ class Port:
         return datagrams
 
     def connect(self, target: Address) -> None:
-        """Let the kernel drop what others send, from now on. What is queued already stays."""
+        """Let the kernel drop what others send, from now on. What is queued already stays.
+
+        Not when bound to every address: connecting would pin the one that the route to
+        `target` has, and lose what comes to another one, which our SDP may have named. The source
+        rule stands alone then.
+        """
+        if self._everywhere:
+            return
         try:
             self._socket.connect(target)
-        except OSError:  # no route: then there is no filter, and the source rule stands alone
+        except OSError:  # no route: there is no filter then either
             self.failed += 1
             self.disconnect()
         else:

@@ -1,0 +1,82 @@
+"""Loss and jitter, RFC 3550 A.3 and A.8."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateway.rtp.packet import Packet
+from gateway.rtp.reception import Reception
+
+
+def sound(sequence: int, *, timestamp: int | None = None, ssrc: int = 1) -> Packet:
+    at = sequence * 160 if timestamp is None else timestamp
+    return Packet(0, sequence & 0xFFFF, at & 0xFFFFFFFF, ssrc, b"")
+
+
+def received(sequences: list[int]) -> Reception:
+    reception = Reception(8000)
+    for sequence in sequences:
+        reception.receive(sound(sequence), 160, sequence * 0.02)
+    return reception
+
+
+@pytest.mark.parametrize(
+    ("sequences", "lost"),
+    [
+        ([], 0),
+        ([7], 0),
+        ([1, 2, 3, 4], 0),
+        ([1, 2, 5, 6], 2),
+        ([1, 3, 2, 4], 0),  # out of order is not lost
+        ([1, 2, 2, 3], -1),  # A.3: a duplicate counts as received
+        ([65534, 65535, 65536, 65538], 1),  # the sequence wraps
+    ],
+)
+def test_loss_is_expected_less_received(sequences: list[int], lost: int) -> None:
+    reception = received(sequences)
+    assert (reception.received, reception.lost) == (len(sequences), lost)
+
+
+@pytest.mark.parametrize("sequence", [40_000, 3_101, 65_536 - 101])
+def test_a_restart_loses_nothing(sequence: int) -> None:
+    """A.1: more than 3,000 ahead or 100 behind is another beginning."""
+    reception = received([0, 1, 2, sequence, sequence + 1])
+    assert (reception.received, reception.lost) == (5, 0)
+
+
+def test_another_ssrc_is_another_beginning() -> None:
+    reception = received([10, 11, 13])
+    reception.receive(sound(500, ssrc=2), 160, 1.0)
+    reception.receive(sound(502, ssrc=2), 160, 1.04)
+    assert (reception.received, reception.lost) == (5, 2)
+    assert reception.jitter_ms == pytest.approx(0, abs=1e-6)
+
+
+def test_jitter_is_the_mean_deviation_of_spacing() -> None:
+    """A.8: J += (|D| - J) / 16, D in timestamp units."""
+    reception = Reception(8000)
+    reception.receive(sound(0), 160, 5.000)
+    assert reception.jitter_ms == 0
+    reception.receive(sound(1), 160, 5.036)  # 16 ms late
+    assert reception.jitter_ms == pytest.approx(1.0)
+    reception.receive(sound(2), 160, 5.040)  # and as much early after it
+    assert reception.jitter_ms == pytest.approx(1.0 + 15 / 16)
+
+
+def test_even_arrival_has_no_jitter_over_the_wrap() -> None:
+    reception = Reception(8000)
+    for n in range(10):
+        reception.receive(sound(n, timestamp=(1 << 32) - 800 + 160 * n), 160, n * 0.02)
+    assert reception.jitter_ms == pytest.approx(0, abs=1e-6)
+
+
+def test_digits_and_new_clocks_do_not_disturb_jitter() -> None:
+    """A digit's timestamp stands still (RFC 4733 §2.1); a jump of a second is no jitter."""
+    reception = Reception(8000)
+    reception.receive(sound(0), 160, 0.00)
+    reception.receive(sound(1, timestamp=0), 0, 0.02)
+    reception.receive(sound(2), 160, 0.04)
+    reception.receive(sound(3, timestamp=1_000_000), 160, 0.06)
+    reception.receive(sound(4, timestamp=1_000_160), 160, 0.08)
+    assert (reception.received, reception.lost) == (5, 0)
+    assert reception.jitter_ms == pytest.approx(0, abs=1e-6)
