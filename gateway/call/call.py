@@ -62,7 +62,7 @@ def unavailable(cause: str, reason: str) -> Refusal:
     return Refusal(503, cause, reason, (("Retry-After", RETRY_AFTER),))
 
 
-class _Refused(Exception):  # noqa: N818 - an outcome and no error
+class _Refused(Exception):
     def __init__(self, refusal: Refusal) -> None:
         super().__init__(refusal.cause)
         self.refusal = refusal
@@ -163,9 +163,7 @@ class Call:
             invited_at=exchange.wall(),
             transcript=[] if exchange.transcripts else None,
         )
-        self._log = structlog.get_logger().bind(
-            call_id=caller.call_id, sip_call_id=self._record.sip_call_id
-        )
+        self._log = structlog.get_logger().bind(**self.names)
         self._over = asyncio.Event()
         self._negotiation = Negotiation()
         self._local: Local | None = None
@@ -176,6 +174,11 @@ class Call:
         self._timer: asyncio.TimerHandle | None = None
         self._ends_at: float | None = None  # by max_duration
         self._why: tuple[EndedBy, str, str | None] | None = None
+
+    @property
+    def names(self) -> dict[str, str]:
+        """The ids that every log line of this call has."""
+        return {"call_id": self._record.call_id, "sip_call_id": self._record.sip_call_id}
 
     # -- the life
 
@@ -272,14 +275,15 @@ class Call:
         raise _Refused(unavailable("backend_unavailable", problem))
 
     def _settings(self, agent: Agent) -> Settings:
+        detection = agent.settings.turn_detection
         return Settings(
             instructions=self._caller.instructions,
-            voice=agent.voice,
-            language=agent.language,
-            turn_detection=agent.turn_detection,
-            tools=definitions(agent.tools),
+            voice=agent.settings.voice,
+            language=agent.settings.language,
+            turn_detection=detection.wire() if detection else None,
+            tools=definitions(agent.settings.tools),
             transcription=self._x.transcripts,
-            extra=agent.session,
+            extra=agent.settings.session,
         )
 
     def _reached(self, model: Model) -> None:
@@ -301,7 +305,7 @@ class Call:
             self._record.recording = str(self._recording.path)
         line = self._make_line(media, model, now)
         self._talk = Talk(line, self._make_bridge(agent, line, model), model, self._port, self)
-        self._ends_at = now + agent.max_duration
+        self._ends_at = now + agent.settings.max_duration
         self._x.engine.add(self._talk.leg)
         self._log.info("call_answered", codec=media.codec.name)
         self.act(self._talk.bridge.open(now))
@@ -324,26 +328,26 @@ class Call:
         )
 
     def _make_bridge(self, agent: Agent, line: Line, model: Model) -> Bridge:
-        profile, session = model.backend.profile, model.session
+        profile, session, wanted = model.backend.profile, model.session, agent.settings
         detection = session.turn_detection or {}
         offset = self._x.wall() - self._x.clock()
         behaviour = Behaviour(
             instructions=self._caller.instructions,
-            greeting=agent.greeting,
-            interruptible=agent.interruptible,
-            truncate_at=agent.truncate_at,
-            tools=agent.tools,
+            greeting=wanted.greeting.say if wanted.greeting else None,
+            interruptible=wanted.interruptible,
+            truncate_at=wanted.truncate_at,
+            tools=wanted.tools,
             builtin_tools=profile.builtin_tools,
-            keypad_interrupts=agent.keypad.interrupts,
+            keypad_interrupts=wanted.keypad.interrupts,
             cancels_on_speech=session.cancels_on_speech,
             padding_ms=int(detection.get("prefix_padding_ms", 300)),
             loop_delay=self._x.playout_delay,
             cumulative_transcripts=profile.cumulative_transcripts,
         )
         keypad = Keypad(
-            terminator=agent.keypad.terminator,
-            max_digits=agent.keypad.max_digits,
-            timeout=agent.keypad.timeout,
+            terminator=wanted.keypad.terminator,
+            max_digits=wanted.keypad.max_digits,
+            timeout=wanted.keypad.timeout,
         )
         return Bridge(
             line,

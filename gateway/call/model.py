@@ -73,10 +73,9 @@ class Model:
         self._connection: Connection | None = None
         self._ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._taken = False
-        format_ = backend.profile.input
-        law = None if format_.type == "audio/pcm" else format_.type[-4:].upper()
-        self._law = codec(law) if law else None
-        self._backlog = int(BACKLOG * format_.rate * (1 if law else 2) * 4 / 3)
+        sound = backend.profile.input
+        self._law = codec(sound.law) if sound.law else None
+        self._backlog = int(BACKLOG * sound.rate * (1 if sound.law else 2) * 4 / 3)
         self._log = log.bind(backend=backend.name)
 
     async def open(self) -> None:

@@ -1,0 +1,316 @@
+"""Phone ●: a SIP phone of our own, for the demo and for tests. Shell.
+
+It calls, speaks, presses keys, holds, and keeps every packet that it hears with its time. Its
+sound goes out each 20 ms by the event loop's clock, so it runs on real sockets and on virtual time
+alike. One call at a time; it uses the gateway's own SIP core, so it proves the gateway against
+itself only: other people's phones are in the tests.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from gateway.audio.codec import codec
+from gateway.audio.frame import Samples, silence
+from gateway.rtp.dtmf import DigitSender
+from gateway.rtp.packet import Packet, RtpError, encode, parse, timestamp_delta
+from gateway.rtp.port import PortPool, RtpPort, RtpPorts
+from gateway.sdp.description import SdpError
+from gateway.sdp.negotiation import Local, Media, Negotiation
+from gateway.sip.endpoint import Address, Endpoint
+from gateway.sip.event import Answered, Ended, Event, Offered, Progress, Refused
+from gateway.sip.transport import Binder, Transport, bind_udp
+
+RATE = 8000  # Hz
+FRAME = 160  # samples, 20 ms
+TICK = 0.02  # s
+LOUD = 300  # of 32767, the peak of a frame that is sound and no comfort noise
+LATE = 0.1  # s behind which the phone forgets the time it lost
+
+
+class CallFailed(Exception):
+    """The call was not answered; `status` is SIP's."""
+
+    def __init__(self, ended: Ended) -> None:
+        super().__init__(f"{ended.status} {ended.reason or ended.cause}")
+        self.status = ended.status
+        self.ended = ended
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """One packet as it came."""
+
+    at: float  # s, the loop's clock
+    packet: Packet
+    source: Address
+
+
+class Phone:
+    """Made by `open`. `dial`, then speak; `heard` is what came back."""
+
+    def __init__(self, ports: RtpPorts, codecs: Sequence[str], number: Callable[[int], int]):
+        self.heard: list[Heard] = []
+        self.status = 0  # the last provisional or final status of the INVITE
+        self.media: Media | None = None
+        self.ended = asyncio.Event()
+        self.end: Ended | None = None
+        self.sent = 0  # packets
+        self._ports = ports
+        self._codecs = codecs
+        self._number = number
+        self._loop = asyncio.get_running_loop()
+        self._transport: Transport
+        self._endpoint: Endpoint
+        self._call: str | None = None
+        self._port: RtpPort | None = None
+        self._local: Local | None = None
+        self._negotiation = Negotiation()
+        self._settled: asyncio.Future[bool] | None = None  # answer to our INVITE or re-INVITE
+        self._speech: deque[Samples] = deque()
+        self._keys: DigitSender | None = None
+        self._quiet = asyncio.Event()  # nothing is left to say or to press
+        self._timer: asyncio.TimerHandle | None = None
+        self._loud_at = 0.0
+        self._sequence = 0
+        self._timestamp = 0
+        self._ssrc = 0
+
+    @classmethod
+    async def open(
+        cls,
+        address: Address = ("127.0.0.1", 0),
+        *,
+        codecs: Sequence[str] = ("PCMA", "PCMU"),
+        ports: RtpPorts | None = None,
+        bind: Binder = bind_udp,
+        number: Callable[[int], int] = secrets.randbits,
+    ) -> Phone:
+        """Listen for SIP at `address`; OSError where it is taken."""
+        phone = cls(ports or PortPool(address[0], 30000, 39998), codecs, number)
+        phone._endpoint = Endpoint(token=lambda: f"{number(64):016x}", user_agent="gateway-phone")
+        phone._transport = await Transport.open(
+            phone._endpoint, [address], on_event=phone._on_event, bind=bind
+        )
+        return phone
+
+    async def close(self) -> None:
+        """Hang up, and give everything back."""
+        self.hang_up()
+        self._stop()
+        await self._transport.close()
+        self._ports.close()
+
+    # -- the call
+
+    async def dial(
+        self, user: str, gateway: Address, *, headers: Sequence[tuple[str, str]] = ()
+    ) -> Media:
+        """Call, and wait for the answer; raises CallFailed."""
+        now = self._loop.time()
+        flow = self._transport.flow(gateway)
+        self._port = self._ports.open(now)
+        self._local = Local((flow.local[0], self._port.address[1]), self._codecs, self._number(31))
+        offer = self._negotiation.offer(self._local)
+        self._settled = self._loop.create_future()
+        target = f"sip:{user}@{gateway[0]}:{gateway[1]}"
+        caller = f'"Demo" <sip:100@{flow.local[0]}>'
+        self._call, outputs = self._endpoint.invite(
+            target, flow, offer, now, from_uri=caller, headers=headers
+        )
+        self._transport.act(outputs)
+        await self._settled
+        if self.media is None:
+            assert self.end
+            raise CallFailed(self.end)
+        return self.media
+
+    async def hold(self, direction: str = "sendonly") -> bool:
+        """Offer another direction (RFC 3264 §8.4); False where it was refused."""
+        assert self._local
+        assert self._call
+        self._settled = self._loop.create_future()
+        offer = self._negotiation.offer(self._local, direction)
+        self._transport.act(self._endpoint.reinvite(self._call, offer, self._loop.time()))
+        return await self._settled
+
+    async def resume(self) -> bool:
+        """Take the call from hold."""
+        return await self.hold("sendrecv")
+
+    async def move(self) -> bool:
+        """Take the call to another RTP port by a re-INVITE."""
+        assert self._local
+        assert self._port
+        old, self._port = self._port, self._ports.open(self._loop.time())
+        host = self._local.address[0]
+        self._local = Local((host, self._port.address[1]), self._codecs, self._local.session_id)
+        moved = await self.resume()
+        self._ports.release(old, self._loop.time())
+        return moved
+
+    def hang_up(self) -> None:
+        """BYE, or CANCEL before the answer; nothing when the call is over."""
+        if self._call and not self.ended.is_set():
+            self._transport.act(self._endpoint.bye(self._call, self._loop.time()))
+
+    # -- sound
+
+    async def say(self, samples: Samples) -> None:
+        """Speak (8 kHz), and wait until it was sent or the call is over."""
+        self._speech.append(samples)
+        await self._until_quiet()
+
+    async def press(self, digits: str) -> None:
+        """Press keys (RFC 4733), and wait until they were sent or the call is over."""
+        if self._keys is None:
+            raise ValueError("the other end does not take telephone-event")
+        self._keys.push(digits)
+        await self._until_quiet()
+
+    async def until_sound(self) -> None:
+        """Wait until the other end makes a sound, or the call is over."""
+        since = self._loop.time()
+        while self._loud_at < since and not self.ended.is_set():
+            await asyncio.sleep(TICK)
+
+    async def until_silence(self, seconds: float = 0.6) -> None:
+        """Wait until the other end was silent for so long, or the call is over."""
+        while self._loop.time() < self._loud_at + seconds and not self.ended.is_set():
+            await asyncio.sleep(TICK)
+
+    def recording(self) -> Samples:
+        """What was heard on the axis of the RTP timestamps, gaps as silence."""
+        packets = [heard.packet for heard in self.heard]
+        if not packets or self.media is None:
+            return silence(0)
+        first = packets[0].timestamp
+        places = [timestamp_delta(packet.timestamp, first) for packet in packets]
+        out = silence(max(places) + FRAME)
+        for place, packet in zip(places, packets, strict=True):
+            if place >= 0 and packet.payload_type in self.media.accepted:
+                samples = codec(self.media.accepted[packet.payload_type].name).decode(
+                    packet.payload
+                )
+                out[place : place + len(samples)] = samples[: len(out) - place]
+        return out
+
+    # -- inside
+
+    async def _until_quiet(self) -> None:
+        self._quiet.clear()
+        over = asyncio.ensure_future(self.ended.wait())
+        quiet = asyncio.ensure_future(self._quiet.wait())
+        await asyncio.wait([over, quiet], return_when=asyncio.FIRST_COMPLETED)
+        over.cancel()
+        quiet.cancel()
+
+    def _on_event(self, event: Event) -> None:
+        match event:
+            case Progress(status=status):
+                self.status = status
+            case Answered(body=body):
+                self._answered(body)
+            case Refused():
+                self._settle(False)
+            case Offered(call=call, request=request):
+                self._offered(call, request.body)
+            case Ended(status=status):
+                self.status, self.end = status, event
+                self.ended.set()
+                self._stop()
+                self._settle(False)
+            case _:
+                pass  # a phone that only calls
+
+    def _answered(self, body: bytes) -> None:
+        try:
+            self.media = self._negotiation.accept(body)
+        except SdpError:
+            self.hang_up()
+            return
+        self.status = 200
+        if self._keys is None and self.media.event_payload_type is not None:
+            self._keys = DigitSender(self.media.event_payload_type, RATE)
+        if self._timer is None and not self.ended.is_set():
+            self._ssrc, self._sequence = self._number(32), self._number(16)
+            self._timestamp = self._number(32)
+            self._tick(self._loop.time())
+        self._settle(True)
+
+    def _offered(self, call: str, offer: bytes) -> None:
+        assert self._local
+        now = self._loop.time()
+        try:
+            answer, self.media = self._negotiation.answer(offer, self._local)
+        except SdpError:
+            self._transport.act(self._endpoint.refuse(call, 488, now))
+            return
+        self._transport.act(self._endpoint.answer(call, answer, now))
+
+    def _settle(self, good: bool) -> None:
+        if self._settled and not self._settled.done():
+            self._settled.set_result(good)
+
+    def _stop(self) -> None:
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
+        if self._port:
+            self._ports.release(self._port, self._loop.time())
+            self._port = None
+
+    def _tick(self, due: float) -> None:
+        now = self._loop.time()
+        due = due if now - due < LATE else now
+        self._timer = self._loop.call_at(due + TICK, self._tick, due + TICK)
+        self._listen(now)
+        self._speak()
+
+    def _listen(self, now: float) -> None:
+        for port in self._ports.poll():
+            for data, source in port.receive():
+                try:
+                    packet = parse(data)
+                except RtpError:
+                    continue  # no sound of ours
+                self.heard.append(Heard(now, packet, source))
+                if np.abs(self._decoded(packet).astype(np.int32)).max(initial=0) > LOUD:
+                    self._loud_at = now
+
+    def _decoded(self, packet: Packet) -> Samples:
+        used = self.media.accepted.get(packet.payload_type) if self.media else None
+        return codec(used.name).decode(packet.payload) if used else silence(0)
+
+    def _speak(self) -> None:
+        assert self.media
+        packet = self._next_packet(self.media)
+        self._timestamp = (self._timestamp + FRAME) & 0xFFFFFFFF
+        if packet and self._port and self.media.sending and self.media.remote:
+            self._port.send(encode(packet), self.media.remote)
+            self.sent += 1
+            self._sequence = (self._sequence + 1) & 0xFFFF
+        if not self._speech and not (self._keys and self._keys.busy):
+            self._quiet.set()
+
+    def _next_packet(self, media: Media) -> Packet | None:
+        if self._keys and self._keys.busy:
+            event = self._keys.next_packet(self._sequence, self._timestamp, self._ssrc)
+            if event:
+                return event
+        sound = codec(media.codec.name).encode(self._next_frame())
+        return Packet(media.codec.payload_type, self._sequence, self._timestamp, self._ssrc, sound)
+
+    def _next_frame(self) -> Samples:
+        if not self._speech:
+            return silence(FRAME)
+        frame = self._speech.popleft()
+        if len(frame) > FRAME:
+            self._speech.appendleft(frame[FRAME:])
+        return np.pad(frame[:FRAME], (0, max(0, FRAME - len(frame))))
