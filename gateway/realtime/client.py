@@ -134,7 +134,12 @@ async def probe(profile: Profile, *, timeout: float) -> bool:  # noqa: ASYNC109
     context = _default_tls() if uri.secure else None
     try:
         async with asyncio.timeout(timeout):
-            _, writer = await asyncio.open_connection(uri.host, uri.port, ssl=context)
+            _, writer = await asyncio.open_connection(
+                uri.host,
+                uri.port,
+                ssl=context,
+                ssl_shutdown_timeout=CLOSE_WITHIN if context else None,
+            )
     except (OSError, TimeoutError, UnicodeError):
         return False
     writer.close()

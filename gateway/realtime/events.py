@@ -6,7 +6,7 @@ names, nulls for missing values, whole numbers written as fractions, errors and 
 bare text, the two shapes of a DTMF event. What fits even then to no event is an error; a
 type that nobody published is `Unknown`.
 
-Everything of items.py, client_events.py and server_events.py is reachable from here.
+Everything of items, objects, client_events and server_events is reachable from here.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import pybase64
 from .client_events import *  # noqa: F403
 from .client_events import ClientEvent
 from .items import *  # noqa: F403
+from .objects import *  # noqa: F403
 from .server_events import *  # noqa: F403
 from .server_events import KnownEvent, ServerEvent, Unknown
 

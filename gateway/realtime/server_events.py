@@ -13,69 +13,7 @@ from typing import Any
 import msgspec
 
 from .items import Item, Part
-
-
-class ErrorDetail(msgspec.Struct, frozen=True):
-    """What went wrong: of an error event, of a failed response, of a failed transcription."""
-
-    message: str = ""
-    type: str | None = None
-    code: str | None = None
-    param: str | None = None  # the field at fault
-    event_id: str | None = None  # of the client event at fault
-
-
-class StatusDetails(msgspec.Struct, frozen=True):
-    """Why a response ended as it did."""
-
-    type: str | None = None
-    reason: str | None = None  # turn_detected, client_cancelled, max_output_tokens, content_filter
-    error: ErrorDetail | None = None  # of a failed one: no error event tells it
-
-
-class TokenDetails(msgspec.Struct, frozen=True):
-    """Tokens by kind."""
-
-    text_tokens: int = 0
-    audio_tokens: int = 0
-    cached_tokens: int = 0  # of input
-
-
-class Usage(msgspec.Struct, frozen=True):
-    """What one response used."""
-
-    total_tokens: int = 0
-    input_tokens: int = 0
-    output_tokens: int = 0
-    input_token_details: TokenDetails = TokenDetails()
-    output_token_details: TokenDetails = TokenDetails()
-
-
-class Response(msgspec.Struct, frozen=True):
-    """One answer of the model."""
-
-    id: str = ""
-    status: str = ""  # in_progress, completed, cancelled, incomplete, failed
-    status_details: StatusDetails | None = None
-    output: list[Item] = msgspec.field(default_factory=list)
-    conversation_id: str | None = None
-    metadata: dict[str, Any] | None = None
-    usage: Usage | None = None
-
-
-class Conversation(msgspec.Struct, frozen=True):
-    """The conversation of a session."""
-
-    id: str = ""
-
-
-class RateLimit(msgspec.Struct, frozen=True):
-    """What is left of one quota."""
-
-    name: str = ""  # requests, tokens
-    limit: int | None = None
-    remaining: int | None = None
-    reset_seconds: float | None = None
+from .objects import Conversation, ErrorDetail, RateLimit, Response
 
 
 class _Server(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=""):
