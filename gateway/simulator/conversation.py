@@ -18,7 +18,7 @@ from .dialect import dialect as dialect_of
 from .input_audio import InputAudio
 from .items import Item, Items, Part, text_tokens
 from .prompter import STILL_THERE, Prompter
-from .responses import Event, Pace, Request, Response, item_event
+from .responses import Event, Pace, Request, Response, item_event, words_of
 from .schema import Refusal
 from .script import Script, Turn
 from .session import Session
@@ -409,9 +409,8 @@ def _unsupported(event: str, where: str) -> Refusal:
 def _transcription(item: Item, hears: str) -> list[Event]:
     """The events of the separate speech recognition of one turn."""
     kind = "conversation.item.input_audio_transcription.delta"
-    deltas = [f"{word} " for word in hears.split()]
     place = {"item_id": item.id, "content_index": 0}
-    events: list[Event] = [{"type": kind, **place, "delta": delta} for delta in deltas]
+    events: list[Event] = [{"type": kind, **place, "delta": word} for word in words_of(hears)]
     usage = {"type": "duration", "seconds": item.content[0].ms / 1000}
     return [*events, _transcribed(item, hears) | {"usage": usage}]
 

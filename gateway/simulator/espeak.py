@@ -4,9 +4,10 @@ espeak-ng is GPL-3, so its library is never loaded into the gateway: this file i
 program of the child (`python -m gateway.simulator.espeak`), which reads one JSON line a text
 and answers with the rate, the size and the samples.
 
-A sentence takes 4 ms, and as much to resample, so `say` simply waits for the child, at most `TIMEOUT`; each text is
-spoken once and then kept. Start the child before the first call (`start` blocks some 100 ms).
-When anything is wrong with it, tones take over for good, and one log line says why.
+A sentence takes 4 ms, and as long to resample, so `say` simply waits for the child, at most
+`TIMEOUT`; each text is spoken once and then kept. Start the child before the first call (`start`
+blocks some 200 ms). When anything is wrong with it, tones take over for good, and one log line
+says why.
 """
 
 from __future__ import annotations
@@ -89,7 +90,6 @@ class Espeak:
         assert child.stdout
         deadline = time.monotonic() + TIMEOUT
         child.stdin.write(json.dumps({"text": text, "language": language}).encode() + b"\n")
-        child.stdin.flush()
         rate, size = _HEADER.unpack(_read(child.stdout, _HEADER.size, deadline))
         return rate, _read(child.stdout, size, deadline)
 
@@ -101,12 +101,13 @@ class Espeak:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
+            bufsize=0,  # what is asked fits into a pipe whole
         )
         return self._child
 
 
 def _read(pipe: IO[bytes], size: int, deadline: float) -> bytes:
-    """So many bytes of the pipe, past its buffer."""
+    """So many bytes of the pipe."""
     data = b""
     while len(data) < size:
         ready, _, _ = select.select([pipe], [], [], max(deadline - time.monotonic(), 0))

@@ -134,7 +134,7 @@ class Response:
         if self.request.modality == "audio":
             yield from self._speak(text, item)
         else:
-            for word in _words(text):
+            for word in words_of(text):
                 yield self._write(item, word)
         yield from self._close("completed")
 
@@ -143,7 +143,7 @@ class Response:
         return self._dialect.text_part or self.request.modality == "text"
 
     def _speak(self, text: str, item: Item) -> Iterator[Event | float]:
-        audio, words, written = self._say(text), _words(text), 0
+        audio, words, written = self._say(text), words_of(text), 0
         part = item.content[-1]
         size = part.format.size(self._pace.chunk_ms)
         for start in range(0, len(audio), size):
@@ -296,6 +296,6 @@ def item_event(verb: str, item: Item, items: Items) -> Event:
     }
 
 
-def _words(text: str) -> list[str]:
+def words_of(text: str) -> list[str]:
     """Pieces that together are the text."""
     return re.findall(r"\s*\S+\s*$|\s*\S+", text)

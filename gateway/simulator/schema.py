@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 Check = Callable[[object, str], None]
 
 
-class Refusal(Exception):  # noqa: N818 - what the API says, not an error of ours
+class Refusal(Exception):
     """A client's event is not acted upon; the session goes on."""
 
     def __init__(self, message: str, *, code: str | None, param: str | None = None) -> None:

@@ -22,9 +22,10 @@ All mistakes of a script are reported at once, each with its path.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from http import HTTPStatus
 from io import StringIO
 from typing import Any
 
@@ -112,6 +113,32 @@ def load(values: object) -> Script:
     return _Loader().script(values)
 
 
+def _number(value: object, low: float, high: float) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return low <= value <= high
+
+
+def _one_of(numbers: set[int], value: object) -> bool:
+    return isinstance(value, int) and value in numbers
+
+
+def _switch(value: object) -> bool:
+    return isinstance(value, bool)
+
+
+_ERRORS = {status.value for status in HTTPStatus if status >= 400}
+_CLOSES = {1000, 1001, 1002, 1003, *range(1007, 1015), *range(3000, 5000)}  # RFC 6455 §7.4
+_FAULTS: dict[str, tuple[Callable[[object], bool], str]] = {
+    "refuse": (lambda value: _one_of(_ERRORS, value), "an HTTP status of an error, as 401"),
+    "silent": (_switch, "true or false"),
+    "close_after_s": (lambda value: _number(value, 0, 86400), "a number of seconds"),
+    "close_code": (lambda value: _one_of(_CLOSES, value), "a WebSocket close code, as 1011"),
+    "broken_json": (_switch, "true or false"),
+    "unknown_event": (_switch, "true or false"),
+}
+
+
 class _Loader:
     """Reads on after a mistake, so that all are found."""
 
@@ -180,15 +207,11 @@ class _Loader:
         return turns
 
     def _faults(self, value: object) -> Faults:
-        switches = ("silent", "broken_json", "unknown_event")
-        numbers = ("refuse", "close_after_s", "close_code")
-        fields = self._fields({} if value is None else value, "faults", switches + numbers)
+        fields = self._fields({} if value is None else value, "faults", tuple(_FAULTS))
         for name, given in fields.items():
-            boolean = isinstance(given, bool)
-            if name in switches and not boolean:
-                self._wrong(f"faults.{name}", "must be true or false")
-            elif name in numbers and (boolean or not isinstance(given, int | float)):
-                self._wrong(f"faults.{name}", "must be a number")
+            fits, wanted = _FAULTS[name]
+            if not fits(given):
+                self._wrong(f"faults.{name}", f"must be {wanted}")
         return Faults(**fields)
 
     def _fields(self, value: object, path: str, known: tuple[str, ...]) -> dict[str, Any]:

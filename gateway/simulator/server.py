@@ -65,6 +65,7 @@ class SimulatorServer:
                 process_request=server._admit,
                 compression=None,  # audio does not compress
                 max_size=MOST_BYTES,
+                close_timeout=1.0,  # s; a client that does not read is not waited for
                 ping_interval=None,  # a client that is gone closes its TCP connection
             )
         except OSError:

@@ -111,8 +111,9 @@ class Client:
         return response
 
 
-def types(events: Iterable[Event], *, without: str = ".delta") -> list[str]:
-    return [event["type"] for event in events if not event["type"].endswith(without)]
+def types(events: Iterable[Event]) -> list[str]:
+    """The events' types in order, without the deltas."""
+    return [event["type"] for event in events if not event["type"].endswith(".delta")]
 
 
 def audio_of(events: Iterable[Event], item_id: str | None = None) -> bytes:
