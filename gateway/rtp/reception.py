@@ -16,7 +16,7 @@ class Reception:
         self.received = 0
         self._clock_rate = clock_rate  # Hz
         self._ssrc: int | None = None
-        self._highest = 0  # sequence
+        self._next = 0  # sequence
         self._expected = 0
         self._timestamp: int | None = None
         self._arrival = 0.0  # s
@@ -37,20 +37,25 @@ class Reception:
         (telephone-event, comfort noise): its timestamp stands still and says nothing of jitter.
         """
         self.received += 1
-        ahead = sequence_delta(packet.sequence, self._highest)
-        if packet.ssrc != self._ssrc or not -MAX_MISORDER <= ahead < MAX_DROPOUT:
-            self._ssrc, self._timestamp = packet.ssrc, None
-            ahead = 1
-        if ahead > 0:
-            self._expected += ahead
-            self._highest = packet.sequence
-        if samples:
-            self._hear(packet.timestamp, now)
-
-    def _hear(self, timestamp: int, now: float) -> None:
+        if packet.sequence == self._next and packet.ssrc == self._ssrc:
+            self._expected += 1
+            self._next = (packet.sequence + 1) & 0xFFFF
+        else:
+            self._jump(packet)
+        if not samples:
+            return
         if self._timestamp is not None:
-            spacing = timestamp_delta(timestamp, self._timestamp)
+            spacing = timestamp_delta(packet.timestamp, self._timestamp)
             difference = abs((now - self._arrival) * self._clock_rate - spacing)
             if difference < self._clock_rate:  # a second: the timestamps were set anew
                 self._jitter += (difference - self._jitter) / 16
-        self._timestamp, self._arrival = timestamp, now
+        self._timestamp, self._arrival = packet.timestamp, now
+
+    def _jump(self, packet: Packet) -> None:
+        ahead = sequence_delta(packet.sequence, self._next)
+        if packet.ssrc != self._ssrc or not -MAX_MISORDER <= ahead < MAX_DROPOUT:
+            self._ssrc, self._timestamp = packet.ssrc, None
+            ahead = 0
+        if ahead >= 0:
+            self._expected += ahead + 1
+            self._next = (packet.sequence + 1) & 0xFFFF
