@@ -156,12 +156,12 @@ class Endpoint:
     def _receive_cancel(self, cancel: Request, flow: Flow, now: float) -> list[Output]:
         """§9.2: the CANCEL is answered for itself, then the INVITE if it still waits."""
         server = self._layer.find(cancel, "INVITE")
-        if server is None or server.call is None:
+        if server is None:
             return self._reject(cancel, flow, Rejection(481), now)
         own = self._layer.accept(cancel, flow, None)
-        ok = self._agent.respond(cancel, 200, tag=server.call)
+        ok = self._agent.respond(cancel, 200, tag=server.call or self._agent.token())
         outputs: list[Output] = [*self._layer.respond(own, ok, now)]
-        if usage := self._usages.get(server.call):
+        if usage := self._usages.get(server.call or ""):
             outputs += self._after(usage, usage.receive_cancel(server, cancel, now))
         return outputs
 

@@ -19,7 +19,7 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .address import NameAddr
+from .address import NameAddr, Uri
 from .agent import ALLOW, SDP, SUPPORTED, UserAgent, capabilities, phrase
 from .dialog import Dialog
 from .event import (
@@ -42,7 +42,7 @@ from .uas import inspect, is_sdp
 
 RING_INTERVAL = 60.0  # s, a provisional response each minute keeps proxies patient, §13.3.1.1
 TIMER_C = 180.0  # s, a call that rings longer without a word is given up, as proxies do, §16.8
-MAX_ACKS = 16  # 2xx of forks and of re-INVITEs whose ACK is kept
+MAX_FORKS = 16  # phones that may answer one INVITE of ours
 MAX_REASON = 256  # characters of a Reason header
 
 Fields = Sequence[tuple[str, str]]
@@ -75,7 +75,7 @@ class InviteUsage:
         self._server: Server | None = None  # the INVITE that waits for our final response
         self._answer: _Answer | None = None
         self._client: Client | None = None  # our latest INVITE
-        self._acks: dict[tuple[int, str], Transmit] = {}  # CSeq, tag of a 2xx -> its ACK
+        self._acks: dict[tuple[Client, str], Transmit] = {}  # INVITE, tag of a 2xx -> its ACK
         self._reason: str | None = None  # Reason of the BYE or CANCEL that is to follow
         self._cancelled = False
         self._timers: dict[str, float] = {}
@@ -96,18 +96,18 @@ class InviteUsage:
         self, target: str, from_uri: str, headers: Fields, body: bytes, now: float
     ) -> list[Output]:
         """Begin as the one who calls (§13.2.1)."""
-        caller = NameAddr.parse(from_uri)
+        caller, callee = NameAddr.parse(from_uri), Uri.parse(target)
         fields = [
             ("Via", self._agent.via(self._flow)),
             ("Max-Forwards", "70"),
             ("From", f"{NameAddr(caller.display, caller.uri)};tag={self.call}"),
-            ("To", f"<{target}>"),
+            ("To", f"<{callee}>"),
             ("Call-ID", self._agent.token()),
             ("CSeq", "1 INVITE"),
             *self._offer_headers(body),
             *headers,
         ]
-        return self._invite(Request("INVITE", target, Headers(fields), body), now)
+        return self._invite(Request("INVITE", str(callee), Headers(fields), body), now)
 
     def ring(self, now: float) -> list[Output]:
         """180, and again each minute."""
@@ -149,6 +149,7 @@ class InviteUsage:
         if self.ended:
             return []
         self._reason = reason
+        Headers(self._reason_header())  # a ValueError comes now, not with the BYE after an ACK
         if self._answered:
             return self._leave(now, "us", "hang_up", 200, reason)
         if self._server:
@@ -265,20 +266,17 @@ class InviteUsage:
         return [Progress(self.call, response.status, response.body)]
 
     def _receive_success(self, client: Client, response: Response, now: float) -> list[Output]:
-        cseq, tag = client.request.headers.cseq.number, response.headers.to.tag or ""
-        if kept := self._acks.get((cseq, tag)):
+        if kept := self._acks.get((client, response.headers.to.tag or "")):
             return [kept]  # a copy, because our ACK was lost, §13.2.2.4
-        if len(self._acks) >= MAX_ACKS:
-            del self._acks[next(iter(self._acks))]
         self._timers.pop("C", None)
         first = self._dialog is None
         if self._dialog is None:
             self._dialog, self._answered = Dialog.establish(client.request, response), True
         elif client.request.headers.to.tag is None:
-            return self._drop_fork(Dialog.establish(client.request, response), cseq, now)
+            return self._drop_fork(client, Dialog.establish(client.request, response), now)
         else:
             self._dialog.refresh(response)
-        ack = self._send_ack(self._dialog, cseq, tag)
+        ack = self._send_ack(client, self._dialog, response.headers.to.tag)
         if not self.ended:
             return [ack, Answered(self.call, response.body)]
         # the 2xx crossed our CANCEL; or, a re-INVITE's, our BYE, which is under way
@@ -296,9 +294,11 @@ class InviteUsage:
             return self._leave(now, "peer", "refused", response.status, reason)
         return [Refused(self.call, response.status, reason)]
 
-    def _drop_fork(self, other: Dialog, cseq: int, now: float) -> list[Output]:
+    def _drop_fork(self, client: Client, other: Dialog, now: float) -> list[Output]:
         """A second phone answered too: the first one has the call (§13.2.2.4)."""
-        ack = self._send_ack(other, cseq, other.remote_tag)
+        if len(self._acks) >= MAX_FORKS:
+            return []
+        ack = self._send_ack(client, other, other.remote_tag)
         bye = other.request("BYE", self._agent.via(self._flow))
         return [ack, *self._layer.request(bye, self._flow, None, now)[1]]
 
@@ -350,6 +350,9 @@ class InviteUsage:
         return [*self._layer.respond(server, response, now)]
 
     def _invite(self, request: Request, now: float) -> list[Output]:
+        for client, tag in list(self._acks):
+            if client.machine.state is State.TERMINATED:
+                del self._acks[client, tag]
         self._client, outputs = self._layer.request(request, self._flow, self.call, now)
         return [*outputs]
 
@@ -360,10 +363,11 @@ class InviteUsage:
             State.PROCEEDING,
         }
 
-    def _send_ack(self, dialog: Dialog, cseq: int, tag: str) -> Transmit:
-        ack = dialog.ack(cseq, self._agent.via(self._flow))
-        self._acks[cseq, tag] = Transmit(ack.encode(), self._flow)
-        return self._acks[cseq, tag]
+    def _send_ack(self, client: Client, dialog: Dialog, tag: str | None) -> Transmit:
+        """The ACK of a 2xx, kept for as long as copies of the 2xx may come."""
+        ack = dialog.ack(client.request.headers.cseq.number, self._agent.via(self._flow))
+        transmit = self._acks[client, tag or ""] = Transmit(ack.encode(), self._flow)
+        return transmit
 
     def _send_bye(self, now: float) -> list[Output]:
         self._timers = {"release": now + TIMEOUT}

@@ -193,10 +193,15 @@ class Headers:
 
 @dataclass(frozen=True, slots=True)
 class Request:
+    """ValueError for a method or URI that would not stay one line."""
+
     method: str  # case matters, §7.1
     uri: str
     headers: Headers = field(default_factory=Headers)
     body: bytes = b""
+
+    def __post_init__(self) -> None:
+        _check_line(f"{self.method} {self.uri}")
 
     def ack(self, response: Response) -> Request:
         """Build the ACK of a failure response to this INVITE (§17.1.1.3)."""
@@ -223,7 +228,7 @@ class Request:
         return Request(method, self.uri, headers)
 
     def encode(self) -> bytes:
-        """Write the message. ValueError for a method or URI that would not stay one line."""
+        """Write the message, with its Content-Length."""
         return _encode(f"{self.method} {self.uri} SIP/2.0", self.headers, self.body)
 
     __bytes__ = encode
@@ -231,21 +236,29 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Response:
+    """ValueError for a reason that would not stay one line."""
+
     status: int
     reason: str
     headers: Headers = field(default_factory=Headers)
     body: bytes = b""
 
+    def __post_init__(self) -> None:
+        _check_line(self.reason)
+
     def encode(self) -> bytes:
-        """Write the message. ValueError for a reason that would not stay one line."""
+        """Write the message, with its Content-Length."""
         return _encode(f"SIP/2.0 {self.status} {self.reason}", self.headers, self.body)
 
     __bytes__ = encode
 
 
-def _encode(start: str, headers: Headers, body: bytes) -> bytes:
+def _check_line(start: str) -> None:
     if _FORBIDDEN.search(start):
         raise ValueError(f"not a start line: {start!r}")
+
+
+def _encode(start: str, headers: Headers, body: bytes) -> bytes:
     lines = [start, *(f"{name}: {value}" for name, value in headers)]
     lines += [f"Content-Length: {len(body)}", "", ""]
     return "\r\n".join(lines).encode("utf-8", "surrogateescape") + body
