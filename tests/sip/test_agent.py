@@ -1,0 +1,105 @@
+"""RFC 3261 §8.1.1 and §8.2.6: what we write into messages."""
+
+from itertools import count
+
+from gateway.sip.agent import UserAgent, capabilities, phrase
+from gateway.sip.endpoint import Flow
+from gateway.sip.message import Headers, Request, parse
+
+from .wire import FLOW, request
+
+
+def agent(public_address: str | None = None) -> UserAgent:
+    numbers = count(1)
+    return UserAgent(token=lambda: f"t{next(numbers)}", name="gw/1", public_address=public_address)
+
+
+def asked(*headers: str, to_tag: str | None = None) -> Request:
+    message = parse(request("OPTIONS", headers=headers, to_tag=to_tag))
+    assert isinstance(message, Request)
+    return message
+
+
+def test_via_and_contact() -> None:
+    """
+    They name the address that faces the peer; each Via has a branch of its own (§8.1.1.7), and
+    asks for rport (RFC 3581 §3).
+    """
+    ours = agent()
+
+    assert ours.via(FLOW) == "SIP/2.0/UDP 192.0.2.1:5060;rport;branch=z9hG4bKt1"
+    assert ours.via(FLOW) == "SIP/2.0/UDP 192.0.2.1:5060;rport;branch=z9hG4bKt2"
+    assert ours.contact(FLOW) == "<sip:192.0.2.1:5060>"
+
+
+def test_public_address() -> None:
+    """
+    Behind NAT they name what the operator says, with the listening port.
+    """
+    flow = Flow("udp", ("10.0.0.1", 5080), ("192.0.2.9", 5060))
+
+    assert agent("203.0.113.5").contact(flow) == "<sip:203.0.113.5:5080>"
+    assert agent("2001:db8::1").via(flow) == "SIP/2.0/UDP [2001:db8::1]:5080;rport;branch=z9hG4bKt1"
+
+
+def test_response() -> None:
+    """
+    Via, From, To, Call-ID and CSeq are the request's, and To gets our tag (§8.2.6.2).
+    """
+    answer = agent().respond(asked("Via: SIP/2.0/UDP p"), 486, tag="ours", headers=[("X", "y")])
+
+    assert (answer.status, answer.reason) == (486, "Busy Here")
+    assert answer.headers == Headers(
+        [
+            ("Via", "SIP/2.0/UDP 192.0.2.9;branch=z9hG4bK-1;rport"),
+            ("Via", "SIP/2.0/UDP p"),
+            ("From", '"Alice" <sip:alice@example.com>;tag=peer'),
+            ("To", "<sip:7000@192.0.2.1>;tag=ours"),
+            ("Call-ID", "c1"),
+            ("CSeq", "1 OPTIONS"),
+            ("Server", "gw/1"),
+            ("X", "y"),
+        ]
+    )
+
+
+def test_to_tag() -> None:
+    """
+    A tag that is there stays; a 100 gets none, but the Timestamp (§8.2.6.1).
+    """
+    ours = agent()
+
+    within = ours.respond(asked(to_tag="old"), 200, tag="ours")
+    assert within.headers.to.tag == "old"
+    trying = ours.respond(asked("Timestamp: 54"), 100, tag="ours")
+    assert (trying.headers.to.tag, trying.headers.get("Timestamp")) == (None, "54")
+    assert ours.respond(asked("Timestamp: 54"), 200, tag="ours").headers.get("Timestamp") is None
+
+
+def test_stateless() -> None:
+    """
+    Every copy of a request gets the same response (§8.2.7), another request another tag.
+    """
+    ours = agent()
+
+    first = ours.respond_stateless(asked(), 503)
+    other = ours.respond_stateless(asked(to_tag="x").cancel(), 503)
+
+    assert first == ours.respond_stateless(asked(), 503)
+    assert len(first.headers.to.tag or "") == 8
+    assert other.headers.to.tag == "x"
+
+
+def test_phrases() -> None:
+    assert (phrase(481), phrase(499)) == ("Call/Transaction Does Not Exist", "Unknown")
+
+
+def test_capabilities() -> None:
+    """
+    What OPTIONS is told (§11.2). An empty Supported says that there is no extension (§20.37).
+    """
+    assert capabilities() == [
+        ("Allow", "INVITE, ACK, CANCEL, BYE, OPTIONS"),
+        ("Accept", "application/sdp"),
+        ("Supported", ""),
+    ]
