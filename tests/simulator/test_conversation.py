@@ -6,6 +6,8 @@ import base64
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from gateway.simulator.prompter import STILL_THERE, THE_END
 from gateway.simulator.speech import Noise
@@ -584,3 +586,64 @@ class TestFaults:
         assert len(texts) == 3
         assert '"session.something_new"' in texts[1]
         assert texts[2] == '{"type": "response.done", "response": {"id": '
+
+
+ITEMS = st.sampled_from(["item_4", "item_5", "item_7", "mine", "nobody"])
+STEPS = st.one_of(
+    st.floats(0, 2).map(lambda seconds: ("wait", {"seconds": seconds})),
+    st.sampled_from(
+        [
+            ("turn", {}),
+            ("input_audio_buffer.commit", {}),
+            ("input_audio_buffer.clear", {}),
+            ("response.create", {}),
+            ("response.create", {"response": {"conversation": "none"}}),
+            ("response.create", {"response": {"output_modalities": ["text"]}}),
+            ("response.cancel", {}),
+            ("session.update", {"session": {"type": "realtime", "audio": detection()}}),
+            (
+                "session.update",
+                {"session": {"type": "realtime", "audio": {"input": {"turn_detection": None}}}},
+            ),
+            ("conversation.item.create", {"item": text_item("hi", id="mine")}),
+        ]
+    ),
+    st.builds(lambda item: ("conversation.item.delete", {"item_id": item}), ITEMS),
+    st.builds(lambda item: ("conversation.item.retrieve", {"item_id": item}), ITEMS),
+    st.builds(
+        lambda item, index, ms: (
+            "conversation.item.truncate",
+            {"item_id": item, "content_index": index, "audio_end_ms": ms},
+        ),
+        ITEMS,
+        st.integers(0, 1),
+        st.integers(0, 3000),
+    ),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(STEPS, max_size=12), st.sampled_from(["openai", "yandex"]))
+def test_in_any_order_each_response_ends_once_and_nothing_follows(
+    steps: list[tuple[str, Event]], dialect: str
+) -> None:
+    """Reference: response.done is always the last event of a response."""
+    client = Client(HOURS, dialect=dialect, speed=2.0)
+    for kind, fields in steps:
+        if kind == "wait":
+            client.wait(**fields)
+        elif kind == "turn":
+            client.say(voice(0.2) + silence(0.6), chunk=9600)
+        else:
+            client.send(kind, **fields)
+    client.wait()
+    active, ended = set(), set()
+    for event in client.events:
+        response_id = event.get("response_id") or event.get("response", {}).get("id")
+        assert response_id not in ended
+        if event["type"] == "response.created":
+            active.add(response_id)
+        elif event["type"] == "response.done":
+            ended.add(response_id)
+        assert response_id is None or response_id in active
+    assert active == ended
