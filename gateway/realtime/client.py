@@ -271,8 +271,9 @@ class WebSocket(asyncio.Protocol):
         self._receive([])
 
     def _receive(self, frames: list[Frame | Close]) -> None:
-        self._inbox.extend(frames)
-        while self._started and self._inbox and not self._closed:
+        if not self._closed:
+            self._inbox.extend(frames)
+        while self._started and self._inbox:
             match self._inbox.popleft():
                 case Close() as close:
                     self._end(close)
