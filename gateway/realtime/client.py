@@ -22,7 +22,7 @@ from typing import Literal, Protocol
 
 import msgspec
 from websockets.client import ClientProtocol
-from websockets.exceptions import InvalidHandshake, InvalidStatus
+from websockets.exceptions import InvalidStatus
 from websockets.frames import Close, Frame, Opcode
 from websockets.protocol import State
 from websockets.uri import parse_uri
@@ -121,7 +121,7 @@ async def connect(
             await socket.opened
     except BaseException as error:
         socket.abort()
-        if found := _backend_error(error, profile.secrets, timeout):
+        if found := _connect_error(error, timeout):
             raise found from None
         raise
     socket.start()
@@ -237,7 +237,7 @@ class WebSocket(asyncio.Protocol):
         """The TCP connection has ended, in whatever way."""
         self._protocol.receive_eof()
         if not self.opened.done():
-            self._handshake_ends(exc or self._protocol.handshake_exc or ConnectionAbortedError())
+            self._handshake_ends(exc or self._protocol.handshake_exc or EOFError())
         self._receive([Close(ABNORMAL, f"connection lost: {exc}" if exc else "connection lost")])
         if self._timer:
             self._timer.cancel()
@@ -264,7 +264,7 @@ class WebSocket(asyncio.Protocol):
             self.opened.set_result(None)
             self._timer = self._loop.call_later(PING_EVERY, self._keep_alive)
         else:
-            self.opened.set_exception(error)
+            self.opened.set_exception(_handshake_error(error, self._profile.secrets))
 
     def _start(self) -> None:
         self._started = True
@@ -322,28 +322,33 @@ def _default_tls() -> ssl.SSLContext:
     return ssl.create_default_context()  # reads all root certificates: once is enough
 
 
-def _backend_error(
-    error: BaseException, secrets: tuple[str, ...], timeout: float
-) -> BackendError | None:
-    """What the failure of a handshake means to a caller; None: it is not the server's."""
+def _connect_error(error: BaseException, timeout: float) -> BackendError | None:
+    """What it means that there is no connection; None: it is not the server's doing."""
     match error:
-        case InvalidStatus():
-            return _refusal(error, secrets)
         case TimeoutError():
             return BackendError("timeout", f"no answer within {timeout:g} s")
         case ssl.SSLError():
             reason = getattr(error, "verify_message", "") or error.reason or "no TLS"
-            return BackendError("tls", _clean(reason, secrets), retry=False)
+            return BackendError("tls", _clean(reason, ()), retry=False)
         case OSError():
-            return BackendError("unreachable", _clean(error.strerror or str(error), secrets))
+            return BackendError("unreachable", _clean(error.strerror or str(error), ()))
         case UnicodeError():  # of the host's name, by IDNA
             return BackendError("unreachable", "the host's name is no name", retry=False)
-        case InvalidHandshake() if isinstance(error.__cause__, EOFError):
-            return BackendError("unreachable", "the server hung up")
-        case InvalidHandshake():
-            return BackendError("protocol", _clean(str(error), secrets), retry=False)
         case _:
             return None
+
+
+def _handshake_error(error: Exception, secrets: tuple[str, ...]) -> BackendError:
+    """What it means that the connection did not become a WebSocket."""
+    match error:
+        case InvalidStatus():
+            return _refusal(error, secrets)
+        case OSError():
+            return BackendError("unreachable", _clean(error.strerror or str(error), secrets))
+        case _ if isinstance(error.__cause__ or error, EOFError):
+            return BackendError("unreachable", "the server hung up")
+        case _:
+            return BackendError("protocol", _clean(str(error), secrets), retry=False)
 
 
 def _refusal(error: InvalidStatus, secrets: tuple[str, ...]) -> BackendError:

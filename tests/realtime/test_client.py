@@ -409,7 +409,7 @@ class TestEnd:
             (b"\x83\x00", "invalid opcode"),
             (b"\x81\x82\0\0\0\0hi", "mask"),
             (b"\x88\x01\x03", "close frame too short"),
-            (b"\x81\x7f" + struct.pack("!Q", 2**40), "frame with 1099511627776 bytes"),
+            (b"\x81\x7f" + struct.pack("!Q", 2**40), "1099511627776"),
         ],
     )
     def test_by_a_frame_that_is_none(self, frame: bytes, reason: str) -> None:
@@ -445,7 +445,7 @@ class TestEnd:
                 for _ in range(1000):
                     await ws.send("hi")
                 await ws.wait_closed()
-            codes.append(ws.close_code)
+            codes.append(ws.protocol.close_code)
 
         async def main() -> None:
             ear = Ear()
