@@ -117,6 +117,8 @@ class Line:
     def renegotiate(self, media: Media, now: float) -> None:
         """Follow a re-INVITE: the stream may move, change its codec, be held or resumed."""
         self.source.resignal(media.remote)
+        if media.event_clock_rate != self._media.event_clock_rate:
+            self._digits = DigitReceiver(media.event_clock_rate, RATE)
         self._use(media, now)
 
     # -- from the caller
@@ -130,16 +132,19 @@ class Line:
         except RtpError:
             self.ignored += 1
             return []
-        if not self._known(packet) or not self.source.accept(packet, source, now):
+        if not self.source.accept(packet, source, now):
             self.ignored += 1
             return []
         self.last_packet_at = now
-        is_event = packet.payload_type == self._media.event_payload_type
         digits: list[str] = []
-        if is_event:
+        samples = 0  # what is no speech has a place in the sequence, but takes no time
+        if packet.payload_type in self._decoders:
+            samples = len(packet.payload)
+        elif packet.payload_type == self._media.event_payload_type:
             pressed = self._digits.receive(packet, now)
             digits = [digit.digit for digit in pressed if not digit.ended]
-        samples = 0 if is_event else len(packet.payload)
+        else:
+            self.ignored += 1  # comfort noise, or what was never agreed
         self.reception.receive(packet, samples, now)
         for ordered in self._reorder.push(packet, samples, now):
             self._hear(ordered, now)
@@ -204,7 +209,7 @@ class Line:
         return RtpCounts(
             sent=self.packets_sent,
             received=self.reception.received,
-            lost=self.reception.lost,
+            lost=self._reorder.lost,
             late=self._reorder.late,
             jitter_ms=round(self.reception.jitter_ms, 2),
         )
@@ -212,6 +217,7 @@ class Line:
     # -- inside
 
     def _use(self, media: Media, now: float) -> None:
+        """Take what was agreed, and note when the call is held and resumed."""
         self._media = media
         self._codec = codec_of(media.codec.name)
         self._decoders = {pt: codec_of(it.name) for pt, it in media.accepted.items()}
@@ -222,10 +228,6 @@ class Line:
             self._held_since = None
         elif self._held_since is None:
             self._held_since = now
-
-    def _known(self, packet: Packet) -> bool:
-        kind = packet.payload_type
-        return kind in self._decoders or kind == self._media.event_payload_type
 
     def _prime(self) -> None:
         """Feed the resampler ahead by its own delay, so that what leaves is what was counted."""
@@ -249,13 +251,17 @@ class Line:
         if isinstance(ordered, Gap):
             missing = max(0, ordered.samples - self._filled)
             self._filled = max(0, self._filled - ordered.samples)
-            self._add(self._concealer.fill(missing) if ordered.lost else silence(missing))
+            conceal = ordered.lost and not self._digits.covers(
+                ordered.timestamp, ordered.samples, now
+            )
+            self._add(self._concealer.fill(missing) if conceal else silence(missing))
             return
         self._filled = 0
         self._last_audio_at = now
-        samples = self._decoders[ordered.payload_type].decode(ordered.payload)
+        decoder = self._decoders.get(ordered.payload_type)  # a re-INVITE may have taken it away
+        samples = decoder.decode(ordered.payload) if decoder else silence(len(ordered.payload))
         if self._digits.covers(ordered.timestamp, len(samples), now):
-            samples = silence(len(samples))
+            samples = silence(len(samples))  # the tone of a key is not for the model
         self._concealer.good(samples)
         self._add(samples)
 

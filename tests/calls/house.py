@@ -1,0 +1,283 @@
+"""A whole house in memory: a phone, the gateway and a model on one virtual clock.
+
+    phone ── Network (delay, loss) ── gateway ── MemoryModel (delay, stalls) ── Conversation
+
+Every part is the real one but three: the datagrams, the WebSocket and the ticks. A minute of
+call takes a fraction of a second, and a seed makes it the same every time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gateway.app import Gateway, World, running
+from gateway.audio.frame import Samples
+from gateway.config import Config
+from gateway.realtime.client import BackendError, Connection
+from gateway.realtime.profile import Profile
+from gateway.simulator.conversation import Conversation
+from gateway.simulator.phone import Phone
+from gateway.simulator.script import Script, load
+from gateway.simulator.speech import Noise, Speech
+from tests.clock import LoopTicker, MemoryPorts, Network
+
+GATEWAY = ("10.0.0.1", 5060)
+PHONE = ("10.0.0.2", 5060)
+WALL = 1_800_000_000.0  # s since 1970, when virtual time is 0
+
+
+class MemoryModel:
+    """The simulator behind the WebSocket's seam: `connect` is a `Connector`.
+
+    `delay` (s) each way, in order; `stall` (s) holds everything back for so long, now and then.
+    `said` and `heard` are all messages of the server and of the gateway, with their times.
+    """
+
+    def __init__(
+        self,
+        script: Script,
+        *,
+        speech: Speech | None = None,
+        dialect: str = "openai",
+        speed: float = 5.0,
+        delay: float = 0.02,
+        stall: float = 0.0,
+        seed: int = 1,
+    ) -> None:
+        self.said: list[tuple[float, dict[str, Any]]] = []
+        self.heard: list[tuple[float, dict[str, Any]]] = []
+        self.wrecked: list[str] = []  # texts that the server sends beside its own
+        self.refuses: BackendError | None = None
+        self.open_connections = 0
+        self._options: dict[str, Any] = {"dialect": dialect, "speed": speed}
+        self._script = script
+        self._speech = speech or Noise(seed)
+        self._delay = delay
+        self._stall = stall
+        self._dice = random.Random(seed)
+        self.links: list[_Link] = []
+
+    async def connect(
+        self,
+        profile: Profile,
+        on_message: Callable[[str | bytes], None],
+        on_close: Callable[[int, str], None],
+    ) -> Connection:
+        await asyncio.sleep(2 * self._delay)
+        if self.refuses:
+            raise self.refuses
+        conversation = Conversation(
+            self._script,
+            speech=self._speech,
+            token=lambda: f"{self._dice.getrandbits(64):016x}",
+            **self._options,
+        )
+        link = _Link(self, conversation, on_message, on_close)
+        self.links.append(link)
+        self.open_connections += 1
+        link.open()
+        return link
+
+    def held_until(self, now: float) -> float:
+        """When what is sent now arrives."""
+        if self._stall and self._dice.random() < 0.02:
+            return now + self._delay + self._stall
+        return now + self._delay
+
+    def events(self, kind: str) -> list[dict[str, Any]]:
+        """What the gateway said, of one type."""
+        return [event for _, event in self.heard if event["type"] == kind]
+
+    def answers(self, kind: str) -> list[dict[str, Any]]:
+        """What the server said, of one type."""
+        return [event for _, event in self.said if event["type"] == kind]
+
+    def audio(self, item_id: str) -> bytes:
+        """All that the server said of an item, PCM at its rate."""
+        import base64
+
+        return b"".join(
+            base64.b64decode(event["delta"])
+            for event in self.answers("response.output_audio.delta")
+            if event["item_id"] == item_id
+        )
+
+
+class _Link:
+    """One connection (`Connection`): messages in order, each with its delay."""
+
+    def __init__(
+        self,
+        model: MemoryModel,
+        conversation: Conversation,
+        on_message: Callable[[str | bytes], None],
+        on_close: Callable[[int, str], None],
+    ) -> None:
+        self.backlog = 0
+        self.conversation = conversation
+        self._model = model
+        self._on_message = on_message
+        self._on_close = on_close
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
+        self._down = self._up = 0.0  # when the last message of each direction arrives
+        self.closed = False
+
+    def open(self) -> None:
+        self._say(self.conversation.open(self._loop.time()))
+
+    def send(self, text: bytes) -> None:
+        if self.closed:
+            return
+        now = self._loop.time()
+        self._model.heard.append((now, json.loads(text)))
+        self._up = max(self._up, now + self._model._delay)
+        self._loop.call_at(self._up, self._receive, text)
+
+    def close(self, code: int = 1000) -> None:
+        self._end()
+
+    def drop(self, code: int, reason: str) -> None:
+        """The server closes the connection."""
+        if not self.closed:
+            self._end()
+            self._loop.call_later(self._model._delay, self._on_close, code, reason)
+
+    def say(self, text: str) -> None:
+        """The server says something of its own."""
+        self._deliver(text)
+
+    def _end(self) -> None:
+        if not self.closed:
+            self.closed = True
+            self._model.open_connections -= 1
+        if self._timer:
+            self._timer.cancel()
+
+    def _receive(self, text: bytes) -> None:
+        if not self.closed:
+            self._say(self.conversation.receive(text, self._loop.time()))
+
+    def _wake(self) -> None:
+        self._say(self.conversation.handle_timer(self._loop.time()))
+
+    def _say(self, texts: list[str]) -> None:
+        for text in texts:
+            self._model.said.append((self._loop.time(), json.loads(text)))
+            self._deliver(text)
+        if self.conversation.close:
+            self.drop(*self.conversation.close)
+            return
+        if self._timer:
+            self._timer.cancel()
+        deadline = self.conversation.deadline
+        if deadline is not None:
+            self._timer = self._loop.call_at(deadline, self._wake)
+
+    def _deliver(self, text: str) -> None:
+        self._down = max(self._down, self._model.held_until(self._loop.time()))
+        self._loop.call_at(self._down, self._arrive, text)
+
+    def _arrive(self, text: str) -> None:
+        if not self.closed:
+            self._on_message(text)
+
+
+class House:
+    """What a test holds on to."""
+
+    def __init__(
+        self, gateway: Gateway, model: MemoryModel, network: Network, ports: MemoryPorts, path: Path
+    ) -> None:
+        self.gateway = gateway
+        self.model = model
+        self.network = network
+        self.ports = ports
+        self._path = path
+        self._phones = 0
+
+    @asynccontextmanager
+    async def phone(self, **options: Any) -> AsyncIterator[Phone]:
+        """A phone of its own address."""
+        self._phones += 1
+        host = f"10.0.1.{self._phones}"
+        dice = random.Random(self._phones)
+        phone = await Phone.open(
+            (host, 5060),
+            ports=self.network.ports(host),
+            bind=self.network.bind,
+            number=dice.getrandbits,
+            **options,
+        )
+        try:
+            yield phone
+        finally:
+            await phone.close()
+
+    async def records(self) -> list[dict[str, Any]]:
+        """The records of the calls that are over."""
+        await self.gateway.written()
+        if not self._path.exists():
+            return []
+        return [json.loads(line) for line in self._path.read_text(encoding="utf-8").splitlines()]
+
+    async def record(self) -> dict[str, Any]:
+        """The record of the one call there was."""
+        (record,) = await self.records()
+        return record
+
+
+@asynccontextmanager
+async def house(
+    folder: Path,
+    script: dict[str, Any] | Script | None = None,
+    *,
+    agent: dict[str, Any] | None = None,
+    config: dict[str, Any] | None = None,
+    network: Network | None = None,
+    model: MemoryModel | None = None,
+    **model_options: Any,
+) -> AsyncIterator[House]:
+    """Build the house; leaving it stops the gateway, as SIGTERM would."""
+    network = network or Network()
+    said = script if isinstance(script, Script) else load(script or {})
+    model = model or MemoryModel(said, **model_options)
+    ports = network.ports(GATEWAY[0])
+    dice = random.Random(99)
+    records = folder / "calls.jsonl"
+    tree: dict[str, Any] = {
+        "sip": {"listen": ["udp:10.0.0.1:5060"]},
+        "backends": {
+            "model": {"provider": "compatible", "url": "ws://model.test/v1/realtime", "model": "m"}
+        },
+        "agents": {"reception": {"backend": "model", **(agent or {})}},
+        "records": {"calls": str(records), "transcripts": True},
+    }
+    for section, values in (config or {}).items():
+        tree[section] = {**tree.get(section, {}), **values}
+    loop = asyncio.get_running_loop()
+    world = World(
+        bind=network.bind,
+        ports=ports,
+        ticker=LoopTicker(),
+        connect=model.connect,
+        wall=lambda: WALL + loop.time(),
+        number=dice.getrandbits,
+        http=False,
+    )
+    async with running(Config.model_validate(tree), world) as gateway:
+        yield House(gateway, model, network, ports, records)
+
+
+def noise(seconds: float, seed: int = 5) -> Samples:
+    """A loud voice without words, at 8 kHz."""
+    pcm = Noise(seed).say("x" * (round(seconds / 0.065) + 2), 8000, "en")
+    return np.frombuffer(pcm, "<i2").astype(np.int16)[: round(seconds * 8000)]
