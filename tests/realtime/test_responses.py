@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from gateway.realtime.events import ClientEvent, ResponseCancel, ResponseCreate
 from gateway.realtime.responses import (
     CREATED_WITHIN,
@@ -304,3 +307,68 @@ class TestDone:
         assert gate.is_done("r1")
         assert gate.is_done(f"r{REMEMBERED}")
         assert not gate.is_done("")
+
+
+MOVES = ["create", "prompt", "cancel", "created", "done", "refused", "speaks", "stopped", "later"]
+
+
+class TestAnyOrder:
+    """Whatever happens in whatever order."""
+
+    @settings(max_examples=300)
+    @given(st.lists(st.sampled_from(MOVES), max_size=40))
+    def test_one_at_a_time_and_never_stuck(self, moves: list[str]) -> None:
+        """No create beside another or an active one; no cancel without a name, or twice."""
+        gate, now, number = responses(), 0.0, 0
+        in_flight = False
+        cancelled: set[str | None] = set()
+
+        def check(events: list[ClientEvent]) -> None:
+            nonlocal in_flight
+            for event in events:
+                if isinstance(event, ResponseCreate):
+                    assert not in_flight
+                    assert gate.active is None
+                    in_flight = True
+                else:
+                    assert isinstance(event, ResponseCancel)
+                    assert event.response_id == gate.active is not None
+                    assert event.response_id not in cancelled
+                    cancelled.add(event.response_id)
+
+        def wait() -> None:
+            nonlocal now, in_flight
+            if gate.deadline is not None:
+                now = max(now, gate.deadline)
+                in_flight = in_flight and now < gate._give_up_at
+                check(gate.handle_timer(now))
+
+        for move in moves:
+            now += 0.1
+            match move:
+                case "create":
+                    check(gate.create(PLAIN, now))
+                case "prompt":
+                    check(gate.create(PROMPT, now))
+                case "cancel":
+                    check(gate.cancel(CANCEL, now))
+                case "created":
+                    number, in_flight = number + 1, False
+                    check(gate.created(f"r{number}", now))
+                case "done" if gate.active:
+                    check(gate.done(gate.active, now))
+                case "refused" if in_flight:
+                    in_flight = False
+                    check(gate.refused(None, now))
+                case "speaks":
+                    gate.caller_speaks(now)
+                case "stopped":
+                    gate.caller_stopped(now)
+                case "later":
+                    wait()
+        if gate.active:
+            check(gate.done(gate.active, now))
+        for _ in range(100):
+            wait()
+        assert gate.deadline is None
+        assert gate.create(GREETING, now + SPEECH) == [GREETING]
