@@ -28,7 +28,7 @@ from .event import (
 )
 from .grammar import SipError
 from .invite import InviteUsage
-from .layer import Client, Delivery, TransactionLayer
+from .layer import Acknowledged, Delivery, Received, TransactionLayer, Unanswered
 from .message import Request, Response, parse
 from .schedule import Schedule
 from .uas import Rejection, inspect
@@ -318,12 +318,10 @@ class Endpoint:
 
 
 def _deliver(usage: InviteUsage, delivery: Delivery, now: float) -> list[Output]:
-    match delivery.client, delivery.message:
-        case Client() as client, Response() as response:
+    match delivery:
+        case Received(_, client, response):
             return usage.receive_response(client, response, now)
-        case Client(), _:
+        case Unanswered():
             return usage.time_out(now)
-        case _, Request() as ack:
+        case Acknowledged(_, ack):
             return usage.receive_ack(ack, None, now)
-        case _:
-            return []

@@ -370,9 +370,8 @@ class InviteUsage:
         return transmit
 
     def _send_bye(self, now: float) -> list[Output]:
+        assert self._dialog is not None  # only what was answered ends by BYE
         self._timers = {"release": now + TIMEOUT}
-        if self._dialog is None:
-            return []
         headers = [("User-Agent", self._agent.name), *self._reason_header()]
         bye = self._dialog.request("BYE", self._agent.via(self._flow), headers=headers)
         return [*self._layer.request(bye, self._flow, None, now)[1]]

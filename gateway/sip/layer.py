@@ -48,12 +48,30 @@ class Server:
 
 
 @dataclass(frozen=True, slots=True)
-class Delivery:
-    """For a call: a response or None (there was none in time) to `client`, or the ACK of a 2xx."""
+class Received:
+    """A response to a call's INVITE."""
 
     call: str
-    client: Client | None
-    message: Request | Response | None
+    client: Client
+    response: Response
+
+
+@dataclass(frozen=True, slots=True)
+class Unanswered:
+    """No response to a call's INVITE came in time."""
+
+    call: str
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledged:
+    """An ACK of a call's 2xx came with the branch of the INVITE."""
+
+    call: str
+    ack: Request
+
+
+Delivery = Received | Unanswered | Acknowledged
 
 
 class TransactionLayer:
@@ -153,15 +171,17 @@ class TransactionLayer:
         self, transaction: Client | Server, actions: list[Action]
     ) -> list[Transmit | Delivery]:
         results: list[Transmit | Delivery] = [*self._send(transaction, actions)]
-        if transaction.call is None:
+        call = transaction.call
+        if call is None:
             return results
-        client = transaction if isinstance(transaction, Client) else None
         for action in actions:
-            match action:
-                case Deliver(message):
-                    results.append(Delivery(transaction.call, client, message))
-                case TimedOut() if client:  # that no ACK came to a refusal (H) changes nothing
-                    results.append(Delivery(transaction.call, client, None))
+            match action, transaction:
+                case Deliver(Response() as response), Client() as client:
+                    results.append(Received(call, client, response))
+                case Deliver(Request() as ack), Server():
+                    results.append(Acknowledged(call, ack))
+                case TimedOut(), Client():  # that no ACK came to a refusal (H) changes nothing
+                    results.append(Unanswered(call))
         return results
 
     def _settle(self, transaction: Client | Server) -> None:
