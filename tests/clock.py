@@ -45,13 +45,18 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         return self._jumping.now
 
-    def call_at(self, when: float, callback: Any, *args: Any, context: Any = None) -> Any:
+    # the types of what they override are of no use to a test
+    def call_at(  # type: ignore[override]
+        self, when: float, callback: Any, *args: Any, context: Any = None
+    ) -> Any:
         """Timers of the same moment fire in their order, which asyncio does not promise."""
         self._timers += 1
         when += self._timers % 1_000_000 * 1e-12
         return super().call_at(when, callback, *args, context=context)
 
-    def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> Any:
+    def run_in_executor(  # type: ignore[override]
+        self, executor: Any, func: Callable[..., Any], *args: Any
+    ) -> Any:
         """At once, in this thread: another one would take real time."""
         future: asyncio.Future[Any] = self.create_future()
         try:

@@ -22,7 +22,7 @@ from .line import Line
 from .record import BargeIn, EndedBy, Record, ToolUse, Turn
 from .tools import FunctionCall, HangUpAsked, outcome
 
-CANCEL_AFTER = 0.5  # s in which a server that hears the caller must have ended its response
+CANCEL_AFTER = 2.0  # s in which a server that hears the caller must have ended its response
 FAREWELL = 10.0  # s after which a call that the model ended is over, heard or not
 APPENDS = 500  # appends of which the time is remembered (20 s at 40 ms), for the onset
 JITTER_AND_FRAME = 0.02  # s, the frame in which the far end's sound began

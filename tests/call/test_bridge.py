@@ -219,7 +219,7 @@ def test_a_server_that_stops_by_itself_is_not_cancelled() -> None:
     talk = Talk()
     talk.create()
     assert talk.interrupt() == []
-    assert talk.bridge.deadline == pytest.approx(talk.now + 0.5)
+    assert talk.bridge.deadline == pytest.approx(talk.now + 2.0)
     talk.done(status="cancelled")
 
     assert talk.bridge.deadline is None
@@ -229,7 +229,7 @@ def test_a_server_that_should_stop_and_does_not_is_cancelled_by_name() -> None:
     talk = Talk()
     talk.create()
     talk.interrupt()
-    talk.now += 0.5
+    talk.now += 2.0
 
     assert talk.bridge.handle_timer(talk.now) == [cancel("resp_1")]
     assert talk.bridge.handle_timer(talk.now + 1) == []
