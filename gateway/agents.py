@@ -61,7 +61,7 @@ class Agent:
 
 @dataclass(frozen=True, slots=True)
 class _Route:
-    to: re.Pattern[str]
+    to: str
     trunk: str | None
     agent: Agent
 
@@ -88,7 +88,7 @@ class Directory:
     def route(self, to: str, trunk: Trunk) -> Agent | None:
         """Who answers a call to this user of the Request-URI; the first match wins."""
         for route in self._routes:
-            if route.trunk in (None, trunk.name) and route.to.fullmatch(to[:256]):
+            if route.trunk in (None, trunk.name) and matches(route.to, to):
                 return route.agent
         return None
 
@@ -123,16 +123,28 @@ def _agents(config: Config) -> Mapping[str, Agent]:
 
 def _routes(config: Config, agents: Mapping[str, Agent]) -> tuple[_Route, ...]:
     if not config.routes:
-        return tuple(_Route(_wildcards("*"), None, agent) for agent in agents.values())
-    return tuple(
-        _Route(_wildcards(route.to), route.trunk, agents[route.agent]) for route in config.routes
-    )
+        return tuple(_Route("*", None, agent) for agent in agents.values())
+    return tuple(_Route(route.to, route.trunk, agents[route.agent]) for route in config.routes)
 
 
-def _wildcards(pattern: str) -> re.Pattern[str]:
-    """`*` is any characters, `?` is one, everything else is itself, case included."""
-    parts = (".*" if c == "*" else "." if c == "?" else re.escape(c) for c in pattern)
-    return re.compile("".join(parts), re.DOTALL)
+def matches(pattern: str, text: str) -> bool:
+    """`*` is any characters, `?` is one, everything else is itself, case included.
+
+    Not a regular expression: with several `*` that one takes exponential time for some callers.
+    """
+    at, i = 0, 0
+    star, resume = -1, 0  # the last `*`, and where in the text it gives up one character more
+    while i < len(text):
+        if at < len(pattern) and pattern[at] == "*":
+            star, resume, at = at, i, at + 1
+        elif at < len(pattern) and pattern[at] in ("?", text[i]):
+            at, i = at + 1, i + 1
+        elif star >= 0:
+            resume += 1
+            at, i = star + 1, resume
+        else:
+            return False
+    return not pattern[at:].strip("*")
 
 
 def number(user: str | None) -> str:
