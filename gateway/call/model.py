@@ -17,7 +17,15 @@ import structlog
 from gateway.audio.codec import codec
 from gateway.audio.frame import Samples
 from gateway.realtime.client import BackendError, Connection, Connector
-from gateway.realtime.events import ClientEvent, Error, Malformed, ServerEvent, Unknown, type_of
+from gateway.realtime.events import (
+    ClientEvent,
+    Error,
+    Malformed,
+    ResponseOutputAudioDelta,
+    ServerEvent,
+    Unknown,
+    type_of,
+)
 from gateway.realtime.profile import Profile
 from gateway.realtime.session import Session, Settings, is_benign, is_fatal
 
@@ -155,6 +163,8 @@ class Model:
                 self._log.warning("backend_message_broken", reason=reason)
             case Unknown(type=name):
                 self._log.debug("backend_event_unknown", type=name)
+            case ResponseOutputAudioDelta():
+                pass  # five a second and more, of every call
             case Error(error=error) if not is_benign(error):
                 asked = self.session.asked(error.event_id)
                 kind = type_of(asked) if asked else None
@@ -164,3 +174,5 @@ class Model:
                     self._ready.set_exception(BackendError("refused", reason=error.message))
                 elif is_fatal(error):
                     self._listener.lost("backend_error", f"{code}: {error.message}")
+            case _:
+                self._log.debug("backend_event", type=type_of(event))

@@ -40,7 +40,6 @@ def test_exposure_is_low() -> None:
     assert float(found[1]) <= 1.2
 
 
-def test_a_stop_waits_longer_than_the_calls_are_waited_for() -> None:
-    lines = UNIT.read_text().splitlines()
-    assert "TimeoutStopSec=150" in lines  # s; draining ends within 120
+def test_it_runs_the_service() -> None:
+    lines = UNIT.read_text(encoding="utf-8").splitlines()
     assert "ExecStart=/usr/bin/env gateway serve --config /etc/gateway/gateway.yaml" in lines
