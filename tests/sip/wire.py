@@ -44,7 +44,7 @@ def request(
         "",
         "",
     ]
-    return "\r\n".join(lines).encode() + body
+    return "\r\n".join(lines).encode("utf-8", "surrogateescape") + body
 
 
 def response(
@@ -70,7 +70,7 @@ def response(
         "",
         "",
     ]
-    return "\r\n".join(lines).encode() + body
+    return "\r\n".join(lines).encode("utf-8", "surrogateescape") + body
 
 
 class Wire:
