@@ -72,13 +72,29 @@ def run(main: Coroutine[Any, Any, T]) -> T:
         return runner.run(main)
 
 
+def timers() -> list[str]:
+    """What waits on the running loop, by module and name of the callback."""
+    scheduled: list[Any] = asyncio.get_running_loop()._scheduled  # type: ignore[attr-defined]
+    waiting = (handle._callback for handle in scheduled if not handle.cancelled())
+    return [f"{it.__module__}.{getattr(it, '__qualname__', it)}" for it in waiting]
+
+
 class Network:
-    """Datagrams in memory. `delay` in s; `loss` and `duplicates` as shares of all datagrams."""
+    """Datagrams in memory. `delay` in s; `loss` and `duplicates` as shares of all datagrams.
+
+    `jitter` (s) comes on top of the delay, at most, for each datagram by itself: they overtake.
+    """
 
     def __init__(
-        self, *, delay: float = 0.005, loss: float = 0.0, duplicates: float = 0.0, seed: int = 1
+        self,
+        *,
+        delay: float = 0.005,
+        jitter: float = 0.0,
+        loss: float = 0.0,
+        duplicates: float = 0.0,
+        seed: int = 1,
     ) -> None:
-        self.delay, self.loss, self.duplicates = delay, loss, duplicates
+        self.delay, self.jitter, self.loss, self.duplicates = delay, jitter, loss, duplicates
         self.lossy: Callable[[bytes], bool] = lambda data: True  # which datagrams may be lost
         self._dice = random.Random(seed)
         self._taps: dict[Address, Callable[[bytes, Address], None]] = {}
@@ -105,7 +121,8 @@ class Network:
             return
         copies = 2 if self._dice.random() < self.duplicates else 1
         for _ in range(copies):
-            loop.call_later(self.delay, self._arrive, data, source, target)
+            delay = self.delay + (self._dice.uniform(0, self.jitter) if self.jitter else 0.0)
+            loop.call_later(delay, self._arrive, data, source, target)
 
     def _arrive(self, data: bytes, source: Address, target: Address) -> None:
         if arrived := self._taps.get(target):

@@ -27,11 +27,13 @@ from gateway.simulator.conversation import Conversation
 from gateway.simulator.phone import Phone
 from gateway.simulator.script import Script, load
 from gateway.simulator.speech import Noise, Speech
-from tests.clock import LoopTicker, MemoryPorts, Network
+from gateway.sip.message import Request, Response, parse
+from tests.clock import LoopTicker, MemoryPorts, Network, timers
 
 GATEWAY = ("10.0.0.1", 5060)
 PHONE = ("10.0.0.2", 5060)
 WALL = 1_800_000_000.0  # s since 1970, when virtual time is 0
+GATEWAYS_OWN = ("gateway.app", "gateway.call", "gateway.realtime")  # whose timers must be gone
 
 
 class MemoryModel:
@@ -191,6 +193,63 @@ class _Link:
             self._on_message(text)
 
 
+class Sip:
+    """All SIP on a network, as it left its sender: (time, message, whether the gateway sent it)."""
+
+    def __init__(self, network: Network) -> None:
+        self.messages: list[tuple[float, Request | Response, bool]] = []
+        self._send = network.send
+        network.send = self._tapped  # type: ignore[method-assign] # a tap on the wire
+
+    def responses(self, status: int) -> list[Response]:
+        """The gateway's responses of one status, copies included."""
+        return [
+            message
+            for _, message, ours in self.messages
+            if ours and isinstance(message, Response) and message.status == status
+        ]
+
+    def requests(self, method: str) -> list[Request]:
+        """The gateway's requests, copies included."""
+        return [
+            message
+            for _, message, ours in self.messages
+            if ours and isinstance(message, Request) and message.method == method
+        ]
+
+    def times(self, start: str) -> list[float]:
+        """When the gateway sent what begins so, copies included."""
+        return [
+            at
+            for at, message, ours in self.messages
+            if ours and message.encode().startswith(start.encode())
+        ]
+
+    def _tapped(self, data: bytes, source: tuple[str, int], target: tuple[str, int]) -> None:
+        if source[1] == GATEWAY[1]:
+            message = parse(data)
+            self.messages.append((asyncio.get_running_loop().time(), message, source == GATEWAY))
+        self._send(data, source, target)
+
+
+@asynccontextmanager
+async def phone_on(network: Network, number: int = 1, **options: Any) -> AsyncIterator[Phone]:
+    """A phone of its own address, 10.0.1.number."""
+    host = f"10.0.1.{number}"
+    dice = random.Random(number)
+    phone = await Phone.open(
+        (host, 5060),
+        ports=network.ports(host),
+        bind=network.bind,
+        number=dice.getrandbits,
+        **options,
+    )
+    try:
+        yield phone
+    finally:
+        await phone.close()
+
+
 class House:
     """What a test holds on to."""
 
@@ -208,19 +267,8 @@ class House:
     async def phone(self, **options: Any) -> AsyncIterator[Phone]:
         """A phone of its own address."""
         self._phones += 1
-        host = f"10.0.1.{self._phones}"
-        dice = random.Random(self._phones)
-        phone = await Phone.open(
-            (host, 5060),
-            ports=self.network.ports(host),
-            bind=self.network.bind,
-            number=dice.getrandbits,
-            **options,
-        )
-        try:
+        async with phone_on(self.network, self._phones, **options) as phone:
             yield phone
-        finally:
-            await phone.close()
 
     async def records(self) -> list[dict[str, Any]]:
         """The records of the calls that are over."""
@@ -234,6 +282,11 @@ class House:
         (record,) = await self.records()
         return record
 
+    def holds_nothing(self) -> bool:
+        """Whether all that calls took was given back."""
+        taken = self.gateway.calls, self.ports.opened, self.model.open_connections
+        return taken == (0, [], 0)
+
 
 @asynccontextmanager
 async def house(
@@ -244,13 +297,14 @@ async def house(
     config: dict[str, Any] | None = None,
     network: Network | None = None,
     model: MemoryModel | None = None,
+    ports: int = 1000,
     **model_options: Any,
 ) -> AsyncIterator[House]:
-    """Build the house; leaving it stops the gateway, as SIGTERM would."""
+    """Build the house; leaving it stops the gateway, as SIGTERM would, and nothing may be left."""
     network = network or Network()
     said = script if isinstance(script, Script) else load(script or {})
     model = model or MemoryModel(said, **model_options)
-    ports = network.ports(GATEWAY[0])
+    rtp = network.ports(GATEWAY[0], ports)
     dice = random.Random(99)
     records = folder / "calls.jsonl"
     tree: dict[str, Any] = {
@@ -266,15 +320,20 @@ async def house(
     loop = asyncio.get_running_loop()
     world = World(
         bind=network.bind,
-        ports=ports,
+        ports=rtp,
         ticker=LoopTicker(),
         connect=model.connect,
         wall=lambda: WALL + loop.time(),
         number=dice.getrandbits,
         http=False,
     )
+    tasks = asyncio.all_tasks()
     async with running(Config.model_validate(tree), world) as gateway:
-        yield House(gateway, model, network, ports, records)
+        home = House(gateway, model, network, rtp, records)
+        yield home
+    assert home.holds_nothing()
+    assert asyncio.all_tasks() <= tasks
+    assert [timer for timer in timers() if timer.startswith(GATEWAYS_OWN)] == []
 
 
 def noise(seconds: float, seed: int = 5) -> Samples:
