@@ -12,7 +12,8 @@ by a method (`receive` from SIP, `said` and `lost` from the model, the engine's 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -197,13 +198,14 @@ class Call:
 
     def receive(self, event: Event) -> None:
         """Take an event of this call's dialog."""
-        match event:
-            case Offered(request=request):
-                self._renegotiate(request.body)
-            case Ended():
-                self._ended(event)
-            case _:
-                pass  # the ACK changes nothing here: the sound began with the 200
+        with self._border():
+            match event:
+                case Offered(request=request):
+                    self._renegotiate(request.body)
+                case Ended():
+                    self._ended(event)
+                case _:
+                    pass  # the ACK changes nothing here: the sound began with the 200
 
     def hang_up(self, cause: str) -> None:
         """End the call because the service stops, or an operator wants it."""
@@ -450,16 +452,25 @@ class Call:
 
     def said(self, events: Sequence[ServerEvent], now: float) -> None:
         """The model said something."""
-        if self._talk:
-            for event in events:
-                self.act(self._talk.bridge.receive(event, now))
-            self._set_timer()
+        with self._border():
+            if self._talk:
+                for event in events:
+                    self.act(self._talk.bridge.receive(event, now))
+                self._set_timer()
 
     def lost(self, cause: str, reason: str) -> None:
         """The model's session is over, and not by us."""
         self._hang_up("backend", cause, reason)
 
     # -- what follows from it
+
+    @contextmanager
+    def _border(self) -> Iterator[None]:
+        """Where the world calls in: what goes wrong behind it ends this call, and no other."""
+        try:
+            yield
+        except Exception as error:
+            self.failed(error)
 
     def act(self, actions: Iterable[Action]) -> None:
         """Carry out what was decided, and set the one timer."""
@@ -495,12 +506,13 @@ class Call:
         """Something is due."""
         self._timer = None
         now, silent_at = self._x.clock(), self._rtp_deadline()
-        actions: list[Action] = self._talk.handle_timer(now) if self._talk else []
-        if self._ends_at is not None and now >= self._ends_at:
-            actions.append(HangUp("gateway", "max_duration"))
-        elif silent_at is not None and now >= silent_at:
-            actions.append(HangUp("network", "rtp_timeout"))
-        self.act(actions)
+        with self._border():
+            actions: list[Action] = self._talk.handle_timer(now) if self._talk else []
+            if self._ends_at is not None and now >= self._ends_at:
+                actions.append(HangUp("gateway", "max_duration"))
+            elif silent_at is not None and now >= silent_at:
+                actions.append(HangUp("network", "rtp_timeout"))
+            self.act(actions)
 
 
 def _first(*times: float | None) -> float | None:
