@@ -45,6 +45,11 @@ def capabilities() -> list[tuple[str, str]]:
     return [ALLOW, ACCEPT, SUPPORTED]
 
 
+def content(body: bytes) -> list[tuple[str, str]]:
+    """The header of a session description, if there is one."""
+    return [("Content-Type", SDP)] if body else []
+
+
 class UserAgent:
     def __init__(
         self, *, token: Callable[[], str], name: str, public_address: str | None = None
@@ -65,6 +70,10 @@ class UserAgent:
 
     def contact(self, flow: Flow) -> str:
         return f"<sip:{self.sent_by(flow)}>"
+
+    def session_headers(self, flow: Flow) -> list[tuple[str, str]]:
+        """What an INVITE, a 18x and a 2xx carry (§12.1.1, §13.2.1, §13.3.1.4)."""
+        return [("Contact", self.contact(flow)), ALLOW, SUPPORTED]
 
     def respond(
         self,

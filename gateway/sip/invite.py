@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .address import NameAddr, Uri
-from .agent import ALLOW, SDP, SUPPORTED, UserAgent, capabilities, phrase
+from .agent import UserAgent, capabilities, content, phrase
 from .dialog import Dialog
 from .event import (
     Answered,
@@ -121,7 +121,7 @@ class InviteUsage:
         server, self._server = self._server, None
         if server is None or self._dialog is None:
             return []
-        headers = [*self._dialog_headers(server), *_content(body)]
+        headers = [*self._dialog_headers(server), *content(body)]
         self._dialog.refresh(server.request)
         self._answered = True
         response = self._agent.respond(
@@ -424,31 +424,23 @@ class InviteUsage:
         self.released = True
 
     def _dialog_headers(self, server: Server) -> list[tuple[str, str]]:
-        """What 18x and 2xx carry (§12.1.1, §13.3.1.4)."""
+        """What 18x and 2xx carry; the first also the route set, in its order (§12.1.1)."""
         asked = server.request.headers
         routes = asked.all("Record-Route") if asked.to.tag is None else []
         return [
             *(("Record-Route", route) for route in routes),
-            ("Contact", self._agent.contact(server.flow)),
-            ALLOW,
-            SUPPORTED,
+            *self._agent.session_headers(server.flow),
         ]
 
     def _offer_headers(self, body: bytes) -> list[tuple[str, str]]:
         return [
-            ("Contact", self._agent.contact(self._flow)),
-            ALLOW,
-            SUPPORTED,
+            *self._agent.session_headers(self._flow),
             ("User-Agent", self._agent.name),
-            *_content(body),
+            *content(body),
         ]
 
     def _reason_header(self) -> list[tuple[str, str]]:
         return [("Reason", self._reason)] if self._reason else []
-
-
-def _content(body: bytes) -> list[tuple[str, str]]:
-    return [("Content-Type", SDP)] if body else []
 
 
 def _reason_of(request: Request) -> str | None:

@@ -98,9 +98,10 @@ class Headers:
             known = _KNOWN.get(name)
             if known is None:
                 name = name.rstrip(" \t")  # "TO :" is legal, §7.3.1
+                colon = colon if TOKEN.fullmatch(name) else ""
                 key = _key(name)
                 known = key, _SPELLING.get(key, name)
-            if colon and TOKEN.fullmatch(name):
+            if colon:
                 fields.append((*known, value.strip(" \t")))
             else:
                 sound = False
