@@ -24,11 +24,13 @@ import structlog
 from .agents import Agent, Directory, Trunk, instructions, variables
 from .api.server import Readiness, Server, application
 from .backends import profile_of, script_of
-from .call.admission import Admission
-from .call.call import Call, Caller, Exchange, Refusal
+from .call.admission import Admission, Refusal
+from .call.call import Call
 from .call.engine import Engine, Ticker, TimerDescriptor
+from .call.exchange import Caller, Exchange
 from .call.model import Backend
 from .call.record import Record
+from .call.recording import Recording
 from .config import Config
 from .config_backends import BackendConfig, SimulatorConfig
 from .realtime.client import Connector, connect, probe
@@ -112,7 +114,7 @@ class Gateway:
             rtp_timeout=config.media.rtp_timeout,
             playout_delay=config.media.playout_delay / 1000,
             transcripts=config.records.transcripts,
-            recordings=config.records.audio,
+            recording=_recorder(config.records.audio),
         )
         world.ticker.start(self.engine.tick)
         stack.callback(world.ticker.stop)
@@ -146,7 +148,7 @@ class Gateway:
     async def settle(self) -> None:
         """Let the last BYEs be answered, as long as that may take."""
         until = self._loop.time() + FAREWELL
-        while getattr(self.endpoint,'unanswered',False) and self._loop.time() < until:
+        while getattr(self.endpoint, "unanswered", False) and self._loop.time() < until:
             await asyncio.sleep(0.02)
 
     @property
@@ -308,6 +310,10 @@ async def _open_simulator(settings: SimulatorConfig, stack: AsyncExitStack) -> s
 
 def _lack(settings: BackendConfig) -> str:
     return settings.lacks or "support in this version"
+
+
+def _recorder(folder: Path | None) -> Callable[[str], Recording] | None:
+    return None if folder is None else lambda call_id: Recording(folder / f"{call_id}.wav")
 
 
 def _append(path: Path, line: str) -> None:

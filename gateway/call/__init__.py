@@ -1,8 +1,12 @@
 """The two ends joined: the only place where the protocols meet.
 
+admission.py    whether one more call is taken, and how the others are refused
 call.py ●       the life of a call: one task group, from INVITE to record
+exchange.py     what all calls share, and what is known of a caller
+talk.py         an answered call: line, bridge and model joined
 engine.py ●     the one 20 ms tick: send, receive, run every line, prepare
 line.py         the caller's end as frames: the stages in their order
+model.py ●      the model's end: a session on a connection
 bridge.py       the decisions: barge-in, truncate, greeting, keypad, tools, end
 keypad.py       single digits become entries
 tools.py        the functions that a model may call

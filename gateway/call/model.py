@@ -87,14 +87,21 @@ class Model:
         self._log = log.bind(backend=backend.name)
 
     async def open(self) -> None:
-        """Connect, and wait until the settings are in force; raises BackendError."""
+        """Connect, and wait until the settings are in force; raises BackendError.
+
+        Whatever ends it early, cancellation too, leaves nothing open.
+        """
         self._taken = True
         self.backend.sessions += 1
-        self._connection = await self._connect(
-            self.backend.profile, self._message, self._connection_closed
-        )
-        self._flush()
-        await self._ready
+        try:
+            self._connection = await self._connect(
+                self.backend.profile, self._message, self._connection_closed
+            )
+            self._flush()
+            await self._ready
+        except BaseException:
+            self.close()
+            raise
         self.backend.last_success = self._clock()
 
     def close(self) -> None:
@@ -176,3 +183,34 @@ class Model:
                     self._listener.lost("backend_error", f"{code}: {error.message}")
             case _:
                 self._log.debug("backend_event", type=type_of(event))
+
+
+async def reach(
+    backends: Sequence[Backend],
+    make: Callable[[Backend], Model],
+    *,
+    within: float,
+    clock: Callable[[], float],
+    log: structlog.stdlib.BoundLogger,
+) -> Model:
+    """A session with the first of the backends that has one for us, within so many seconds.
+
+    Each backend gets an equal share of the time that is left. Raises BackendError with the last
+    reason; every reason is logged.
+    """
+    deadline = clock() + within
+    problem = BackendError("unreachable", "no backend has a free session")
+    free = [backend for backend in backends if not backend.full]
+    for index, backend in enumerate(free):
+        share = (deadline - clock()) / (len(free) - index)
+        model = make(backend)
+        try:
+            async with asyncio.timeout(share):
+                await model.open()
+            return model
+        except BackendError as error:
+            problem = error
+        except TimeoutError:
+            problem = BackendError("timeout", f"no session within {share:.1f} s")
+        log.warning("backend_failed", backend=backend.name, reason=str(problem))
+    raise problem

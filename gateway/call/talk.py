@@ -1,0 +1,163 @@
+"""Talk: an answered call, its two ends joined: line, bridge and model. Pure, but for what it joins.
+
+It listens to the engine (each method runs inside the tick), hands what the bridge decides to its
+owner, and knows when the call's sound is next due.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Protocol
+
+from gateway.audio.frame import Samples
+from gateway.audio.playout import Part, Playout
+from gateway.config import AgentConfig
+from gateway.rtp.port import RtpPort
+from gateway.rtp.source import SourceRule
+from gateway.sdp.negotiation import Media
+
+from .bridge import Action, Behaviour, Bridge
+from .engine import Leg
+from .exchange import Caller, Exchange
+from .keypad import Keypad
+from .line import Line, Start, Tracks
+from .model import Model
+from .record import Record
+
+HOLD_TIMEOUT = 1800.0  # s without RTP that a call on hold may last (FreeSWITCH's, Asterisk's)
+
+
+class Owner(Protocol):
+    """Who carries out what a talk leads to."""
+
+    def act(self, actions: Iterable[Action]) -> None:
+        """Carry out what was decided."""
+
+    def failed(self, error: BaseException) -> None:
+        """Something of ours is broken: the call cannot go on."""
+
+
+class Talk:
+    """The sound of a call from its answer to its end; `rtp_timeout` in s, 0 for never."""
+
+    def __init__(
+        self,
+        line: Line,
+        bridge: Bridge,
+        model: Model,
+        port: RtpPort,
+        owner: Owner,
+        *,
+        rtp_timeout: float,
+    ) -> None:
+        self.line = line
+        self.bridge = bridge
+        self.leg = Leg(port, line, self)
+        self._model = model
+        self._owner = owner
+        self._rtp_timeout = rtp_timeout
+
+    def heard(self, samples: Samples, now: float) -> None:
+        """Give the model the caller's sound."""
+        if self._model.append(samples):
+            self.bridge.appended(len(samples), now)
+
+    def pressed(self, digit: str, now: float) -> None:
+        """The caller pressed a key."""
+        self._owner.act(self.bridge.press(digit, now))
+
+    def began(self, part: Part, now: float) -> None:
+        """A part of the model's speech began to be heard."""
+        self.bridge.began(part, now)
+
+    def drained(self, now: float) -> None:
+        """The line fell silent."""
+        self._owner.act(self.bridge.drained(now))
+
+    def broke(self, error: Exception) -> None:
+        """The sound of this call failed."""
+        self._owner.failed(error)
+
+    def renegotiate(self, media: Media, now: float) -> None:
+        """Follow a re-INVITE."""
+        self.leg.reconnect()
+        self.line.renegotiate(media, now)
+
+    @property
+    def silent_at(self) -> float | None:
+        """When a call without RTP is given up; None: never."""
+        if not self._rtp_timeout:
+            return None
+        patience = HOLD_TIMEOUT if self.line.on_hold else self._rtp_timeout
+        return self.line.last_packet_at + patience
+
+    @property
+    def deadline(self) -> float | None:
+        """When `handle_timer` is next due."""
+        due = (self.bridge.deadline, self._model.deadline)
+        return min((at for at in due if at is not None), default=None)
+
+    def handle_timer(self, now: float) -> list[Action]:
+        """Do what is due."""
+        self._model.handle_timer(now)
+        return self.bridge.handle_timer(now)
+
+    def complete(self, record: Record) -> None:
+        """The call is over: write down what became of its sound."""
+        self.bridge.close()
+        playout = self.line.playout
+        record.rtp = self.line.counts()
+        record.usage.audio_out_s = round(playout.sent_total / playout.rate, 2)
+        record.usage.audio_in_s = round(self.bridge.appended_s, 2)
+
+
+def make_line(
+    media: Media, model: Model, caller: Caller, exchange: Exchange, tracks: Tracks | None
+) -> Line:
+    """The caller's end, as SDP agreed it and at the model's rates."""
+    profile, number = model.backend.profile, exchange.number
+    return Line(
+        media,
+        Playout(profile.output.rate, profile.output.law),
+        model_rate=profile.input.rate,
+        source=SourceRule(
+            caller.source_mode, media.remote, signalling_host=caller.invite.flow.remote[0]
+        ),
+        start=Start(number(32), number(15), number(32)),  # RFC 3550 §5.1
+        now=exchange.clock(),
+        tracks=tracks,
+    )
+
+
+def make_bridge(
+    line: Line, model: Model, agent: AgentConfig, caller: Caller, exchange: Exchange, record: Record
+) -> Bridge:
+    """The decisions, as the agent and the backend want them."""
+    profile, session = model.backend.profile, model.session
+    offset = exchange.wall() - exchange.clock()
+    behaviour = Behaviour(
+        instructions=caller.instructions,
+        greeting=agent.greeting.say if agent.greeting else None,
+        interruptible=agent.interruptible,
+        truncate_at=agent.truncate_at,
+        tools=agent.tools,
+        builtin_tools=profile.builtin_tools,
+        keypad_interrupts=agent.keypad.interrupts,
+        cancels_on_speech=session.cancels_on_speech,
+        padding_ms=int((session.turn_detection or {}).get("prefix_padding_ms", 300)),
+        loop_delay=exchange.playout_delay,
+        cumulative_transcripts=profile.cumulative_transcripts,
+    )
+    keypad = Keypad(
+        terminator=agent.keypad.terminator,
+        max_digits=agent.keypad.max_digits,
+        timeout=agent.keypad.timeout,
+    )
+    return Bridge(
+        line,
+        record,
+        keypad,
+        behaviour,
+        input_rate=profile.input.rate,
+        wall=lambda at: at + offset,
+    )
