@@ -79,6 +79,12 @@ def timers() -> list[str]:
     return [f"{it.__module__}.{getattr(it, '__qualname__', it)}" for it in waiting]
 
 
+def tasks() -> list[str]:
+    """What runs on the running loop, by module and name of the coroutine."""
+    running = [task.get_coro() for task in asyncio.all_tasks()]
+    return [f"{it.cr_frame.f_globals['__name__']}.{it.__qualname__}" for it in running]  # type: ignore[union-attr]
+
+
 class Network:
     """Datagrams in memory. `delay` in s; `loss` and `duplicates` as shares of all datagrams.
 

@@ -28,12 +28,12 @@ from gateway.simulator.phone import Phone
 from gateway.simulator.script import Script, load
 from gateway.simulator.speech import Noise, Speech
 from gateway.sip.message import Request, Response, parse
-from tests.clock import LoopTicker, MemoryPorts, Network, timers
+from tests.clock import LoopTicker, MemoryPorts, Network, tasks, timers
 
 GATEWAY = ("10.0.0.1", 5060)
 PHONE = ("10.0.0.2", 5060)
 WALL = 1_800_000_000.0  # s since 1970, when virtual time is 0
-GATEWAYS_OWN = ("gateway.app", "gateway.call", "gateway.realtime")  # whose timers must be gone
+GATEWAYS_OWN = ("gateway.app", "gateway.call", "gateway.realtime")  # of whom nothing may be left
 
 
 class MemoryModel:
@@ -62,7 +62,7 @@ class MemoryModel:
         self._options: dict[str, Any] = {"dialect": dialect, "speed": speed}
         self._script = script
         self._speech = speech or Noise(seed)
-        self._delay = delay
+        self.delay = delay
         self._stall = stall
         self._dice = random.Random(seed)
         self.links: list[_Link] = []
@@ -73,7 +73,7 @@ class MemoryModel:
         on_message: Callable[[str | bytes], None],
         on_close: Callable[[int, str], None],
     ) -> Connection:
-        await asyncio.sleep(2 * self._delay)
+        await asyncio.sleep(2 * self.delay)
         if self.refuses:
             raise self.refuses
         conversation = Conversation(
@@ -91,8 +91,8 @@ class MemoryModel:
     def held_until(self, now: float) -> float:
         """When what is sent now arrives."""
         if self._stall and self._dice.random() < 0.02:
-            return now + self._delay + self._stall
-        return now + self._delay
+            return now + self.delay + self._stall
+        return now + self.delay
 
     def events(self, kind: str) -> list[dict[str, Any]]:
         """What the gateway said, of one type."""
@@ -141,7 +141,7 @@ class _Link:
             return
         now = self._loop.time()
         self._model.heard.append((now, json.loads(text)))
-        self._up = max(self._up, now + self._model._delay)
+        self._up = max(self._up, now + self._model.delay)
         self._loop.call_at(self._up, self._receive, text)
 
     def close(self, code: int = 1000) -> None:
@@ -151,7 +151,7 @@ class _Link:
         """The server closes the connection."""
         if not self.closed:
             self._end()
-            self._loop.call_later(self._model._delay, self._on_close, code, reason)
+            self._loop.call_later(self._model.delay, self._on_close, code, reason)
 
     def say(self, text: str) -> None:
         """The server says something of its own."""
@@ -327,12 +327,11 @@ async def house(
         number=dice.getrandbits,
         http=False,
     )
-    tasks = asyncio.all_tasks()
     async with running(Config.model_validate(tree), world) as gateway:
         home = House(gateway, model, network, rtp, records)
         yield home
     assert home.holds_nothing()
-    assert asyncio.all_tasks() <= tasks
+    assert [task for task in tasks() if task.startswith(GATEWAYS_OWN)] == []
     assert [timer for timer in timers() if timer.startswith(GATEWAYS_OWN)] == []
 
 
