@@ -88,8 +88,9 @@ class Talk:
         """When a call without RTP is given up; None: never."""
         if not self._rtp_timeout:
             return None
-        patience = HOLD_TIMEOUT if self.line.on_hold else self._rtp_timeout
-        return self.line.last_packet_at + patience
+        line = self.line
+        quiet = line.on_hold or not line.media.receiving  # who only listens sends nothing either
+        return line.last_packet_at + (HOLD_TIMEOUT if quiet else self._rtp_timeout)
 
     @property
     def deadline(self) -> float | None:
