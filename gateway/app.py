@@ -148,7 +148,7 @@ class Gateway:
     async def settle(self) -> None:
         """Let the last BYEs be answered, as long as that may take."""
         until = self._loop.time() + FAREWELL
-        while getattr(self.endpoint, "unanswered", False) and self._loop.time() < until:
+        while self.endpoint.unanswered and self._loop.time() < until:  # noqa: ASYNC110 - nobody could set an event
             await asyncio.sleep(0.02)
 
     @property

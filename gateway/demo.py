@@ -17,7 +17,6 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import numpy as np
-import structlog
 from rich.console import Console
 
 from .app import Gateway, World, running
@@ -120,7 +119,7 @@ class _Overheard:
 async def run_demo(out: Console, folder: Path, *, stay: bool) -> int:
     """Make the call; 0 when all of it happened. `stay` keeps the service up afterwards."""
     setup("warning", "auto", sys.stderr)
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)  # noqa: ASYNC240 - before anything runs
     talk = Conversation(out)
     world = World(connect=talk.connect)
     async with running(_config(folder, stay), world) as gateway, _phone() as phone:

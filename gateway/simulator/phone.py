@@ -177,12 +177,12 @@ class Phone:
     async def until_sound(self) -> None:
         """Wait until the other end makes a sound, or the call is over."""
         since = self._loop.time()
-        while self._loud_at < since and not self.ended.is_set():
+        while self._loud_at < since and not self.ended.is_set():  # noqa: ASYNC110 - as it ticks
             await asyncio.sleep(TICK)
 
     async def until_silence(self, seconds: float = 0.6) -> None:
         """Wait until the other end was silent for so long, or the call is over."""
-        while self._loop.time() < self._loud_at + seconds and not self.ended.is_set():
+        while self._loop.time() < self._loud_at + seconds and not self.ended.is_set():  # noqa: ASYNC110
             await asyncio.sleep(TICK)
 
     def recording(self) -> Samples:

@@ -83,6 +83,11 @@ class Endpoint:
         return sum(not usage.ended for usage in self._usages.values())
 
     @property
+    def unanswered(self) -> bool:
+        """Is a BYE on its way, or any other request of ours? Whoever closes the sockets waits."""
+        return self._layer.asking or any(usage.owes_bye for usage in self._usages.values())
+
+    @property
     def idle(self) -> bool:
         """Is nothing left behind?"""
         return not self._usages and not len(self._layer)

@@ -109,6 +109,11 @@ class InviteUsage:
         ]
         return self._invite(Request("INVITE", str(callee), Headers(fields), body), now)
 
+    @property
+    def owes_bye(self) -> bool:
+        """It is over, and its BYE waits for the ACK of our 2xx (§15)."""
+        return self.ended and self._answer is not None
+
     def ring(self, now: float) -> list[Output]:
         """180, and again each minute."""
         if self._server is None or self._answered:

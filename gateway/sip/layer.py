@@ -88,6 +88,12 @@ class TransactionLayer:
     def deadline(self) -> float | None:
         return self._schedule.deadline
 
+    @property
+    def asking(self) -> bool:
+        """Does a request of ours wait for its final response?"""
+        waiting = {State.CALLING, State.TRYING, State.PROCEEDING}
+        return any(client.machine.state in waiting for client in self._clients.values())
+
     # as a server
 
     def find(self, request: Request, method: str) -> Server | None:

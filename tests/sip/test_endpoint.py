@@ -367,3 +367,26 @@ def test_damaged_requests(piece: bytes, at: int, cut: int, within: bool) -> None
             assert output.flow.remote == PEER
             assert isinstance(parse(output.data), Response)
     assert wire.endpoint.calls >= 1
+
+
+class TestUnanswered:
+    """Whoever closes the sockets waits until the last BYE was answered."""
+
+    def test_a_bye_waits_for_its_answer(self) -> None:
+        wire = talking()
+        assert not wire.endpoint.unanswered
+        wire.see(wire.endpoint.bye("t1", 0.0))
+        assert wire.endpoint.unanswered
+
+        wire.receive(response(wire.last_request(), "200 OK"))
+        assert not wire.endpoint.unanswered
+
+    def test_a_bye_that_waits_for_an_ack_is_owed(self) -> None:
+        wire = called()
+        wire.see(wire.endpoint.answer("t1", ANSWER, 0.0))
+        assert not wire.endpoint.unanswered
+        wire.see(wire.endpoint.bye("t1", 0.0))
+        assert wire.endpoint.unanswered
+
+        wire.wait(until=200.0)
+        assert not wire.endpoint.unanswered
