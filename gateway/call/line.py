@@ -117,6 +117,7 @@ class Line:
     def renegotiate(self, media: Media, now: float) -> None:
         """Follow a re-INVITE: the stream may move, change its codec, be held or resumed."""
         self.source.resignal(media.remote)
+        self.last_packet_at = now  # there may have been a reason for the silence so far
         if media.event_clock_rate != self._media.event_clock_rate:
             self._digits = DigitReceiver(media.event_clock_rate, RATE)
         self._use(media, now)
@@ -223,7 +224,7 @@ class Line:
         self._decoders = {pt: codec_of(it.name) for pt, it in media.accepted.items()}
         if media.sending and media.remote is not None:
             if self._held_since is not None:
-                self._last_audio_at = self.last_packet_at = now
+                self._last_audio_at = now
                 self._filled = 0
             self._held_since = None
         elif self._held_since is None:

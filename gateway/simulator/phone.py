@@ -133,11 +133,18 @@ class Phone:
 
     async def hold(self, direction: str = "sendonly") -> bool:
         """Offer another direction (RFC 3264 §8.4); False where it was refused."""
+        return await self.offer(self.description(direction))
+
+    def description(self, direction: str = "sendrecv") -> bytes:
+        """What this phone would offer now, as SDP."""
         assert self._local
+        return self._negotiation.offer(self._local, direction)
+
+    async def offer(self, description: bytes) -> bool:
+        """Offer any session by a re-INVITE; False where it was refused."""
         assert self._call
         self._settled = self._loop.create_future()
-        offer = self._negotiation.offer(self._local, direction)
-        self._transport.act(self._endpoint.reinvite(self._call, offer, self._loop.time()))
+        self._transport.act(self._endpoint.reinvite(self._call, description, self._loop.time()))
         return await self._settled
 
     async def resume(self) -> bool:
