@@ -1,0 +1,128 @@
+"""Other people's programs in tests: found or excused, started, waited for, and ended.
+
+Only what was started here is ever ended, each by its own process id.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+T = TypeVar("T")
+
+HOST = "127.0.0.1"
+LOOK = 0.02  # s between two looks at a condition
+
+
+def need(*names: str) -> None:
+    """Skip the test where one of the programs is missing; under CI=true it fails."""
+    missing = [name for name in names if shutil.which(name) is None]
+    if missing:
+        excuse(f"not installed: {', '.join(missing)}")
+
+
+def excuse(reason: str) -> None:
+    """Skip with a reason; under CI=true, where nothing may be missing, fail with it."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+def until(condition: Callable[[], T], what: str, within: float = 15.0) -> T:
+    """Wait until the condition gives something true, and return that; `within` in seconds."""
+    deadline = time.monotonic() + within
+    while True:
+        found = condition()
+        if found:
+            return found
+        assert time.monotonic() < deadline, f"not within {within} s: {what}"
+        time.sleep(LOOK)
+
+
+def free_port(kind: socket.SocketKind = socket.SOCK_DGRAM) -> int:
+    """A port that nobody has now."""
+    with socket.socket(socket.AF_INET, kind) as probe:
+        probe.bind((HOST, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def free_range(size: int) -> int:
+    """The first of `size` UDP ports in a row that nobody has now, even (RFC 3550 §11)."""
+    for first in random.sample(range(10000, 32000 - size, 100), 50):  # below the ephemeral ones
+        if all(_is_free(port) for port in range(first, first + size)):
+            return first
+    raise AssertionError(f"no {size} ports in a row are free")
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return False
+        return True
+
+
+class Program:
+    """A running program; what it prints goes into a file."""
+
+    def __init__(self, command: Sequence[str], folder: Path, name: str) -> None:
+        self.path = folder / f"{name}.out"
+        with self.path.open("wb") as out:
+            self._process = subprocess.Popen(
+                list(command),
+                cwd=folder,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+            )
+
+    @property
+    def running(self) -> bool:
+        return self._process.poll() is None
+
+    @property
+    def printed(self) -> str:
+        return self.path.read_text(encoding="utf-8", errors="replace")
+
+    def wait(self, within: float) -> int:
+        """The exit code, once it ended by itself."""
+        try:
+            return self._process.wait(within)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise AssertionError(f"still running after {within} s:\n{self.printed}") from None
+
+    def stop(self, within: float = 10.0, by: signal.Signals = signal.SIGTERM) -> int:
+        """Ask it to end; the exit code."""
+        if self.running:
+            self._process.send_signal(by)
+        return self.wait(within)
+
+    def kill(self) -> None:
+        """End it whatever it does; harmless when it has ended."""
+        if self.running:
+            self._process.kill()
+        self._process.wait()
+
+
+@contextmanager
+def running(command: Sequence[str], folder: Path, name: str) -> Iterator[Program]:
+    """Run a program; it is gone when the block is left."""
+    program = Program(command, folder, name)
+    try:
+        yield program
+    finally:
+        program.kill()

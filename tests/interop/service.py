@@ -1,0 +1,121 @@
+"""`gateway serve` as its users run it: a process of its own, a file, ports, a signal at the end."""
+
+from __future__ import annotations
+
+import json
+import socket
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from .programs import HOST, Program, free_port, free_range, running, until
+
+RTP_PORTS = 200  # of a service
+START = 30.0  # s, on a busy machine
+
+
+class Service:
+    """A running gateway. `sip` is its port, `rtp` its first and last media port."""
+
+    def __init__(self, program: Program, folder: Path, sip: int, http: int, rtp: int) -> None:
+        self.sip = sip
+        self.rtp = (rtp, rtp + RTP_PORTS - 1)
+        self.recordings = folder / "audio"
+        self._records = folder / "calls.jsonl"
+        self._program = program
+        self._http = http
+
+    def records(self) -> list[dict[str, Any]]:
+        """The records of all calls that are over."""
+        if not self._records.exists():
+            return []
+        lines = self._records.read_text(encoding="utf-8").splitlines(keepends=True)
+        return [json.loads(line) for line in lines if line.endswith("\n")]
+
+    def record(self, to: str) -> dict[str, Any]:
+        """The record of the one call to `to`, waited for."""
+
+        def found() -> list[dict[str, Any]]:
+            return [record for record in self.records() if record["to"] == to]
+
+        (record,) = until(found, f"a record of a call to {to}; {self._program.printed}")
+        return record
+
+    def log(self, sip_call_id: str | None = None) -> list[dict[str, Any]]:
+        """The lines of the log, of all calls or of one."""
+        lines = [json.loads(line) for line in self._program.printed.splitlines()]
+        return [line for line in lines if sip_call_id in (None, line.get("sip_call_id"))]
+
+    def complaints(self, sip_call_id: str | None = None) -> list[dict[str, Any]]:
+        """What the log warns of, without what every start says."""
+        usual = {"open_to_neighbours", "no_effect_yet"}
+        return [
+            line
+            for line in self.log(sip_call_id)
+            if line["level"] in ("warning", "error", "critical") and line["event"] not in usual
+        ]
+
+    def get(self, path: str) -> int:
+        """The HTTP status of a path; 0 while nobody listens."""
+        try:
+            with urllib.request.urlopen(f"http://{HOST}:{self._http}{path}", timeout=5) as answer:
+                return int(answer.status)
+        except urllib.error.HTTPError as error:
+            error.close()
+            return error.code
+        except OSError:
+            return 0
+
+    def wait_until_ready(self) -> None:
+        """Wait for /readyz."""
+        until(lambda: self.get("/readyz") == 200 or not self._program.running, "/readyz", START)
+        assert self._program.running, self._program.printed
+
+    def stop(self) -> None:
+        """SIGTERM: exit code 0, and no traceback in the log."""
+        code = self._program.stop()
+        assert code == 0, self._program.printed
+        assert "Traceback" not in self._program.printed, self._program.printed
+
+
+@contextmanager
+def serving(folder: Path, config: Mapping[str, Any]) -> Iterator[Service]:
+    """Run a service with these sections beside its ports and records; at the end it is stopped
+    by SIGTERM, and must have ended well."""
+    folder.mkdir(parents=True, exist_ok=True)
+    sip, http, rtp = free_port(), free_port(socket.SOCK_STREAM), free_range(RTP_PORTS)
+    ours: dict[str, dict[str, Any]] = {
+        "sip": {"listen": f"udp:{HOST}:{sip}"},
+        "media": {"listen": HOST, "ports": f"{rtp}-{rtp + RTP_PORTS - 1}"},
+        "api": {"listen": f"{HOST}:{http}"},
+        "records": {"calls": str(folder / "calls.jsonl"), "audio": str(folder / "audio")},
+    }
+    tree = {**config, **{key: {**value, **config.get(key, {})} for key, value in ours.items()}}
+    file = folder / "gateway.yaml"
+    file.write_text(json.dumps(tree), encoding="utf-8")  # JSON is YAML 1.2
+    command = [sys.executable, "-m", "gateway", "serve", "--config", str(file)]
+    with running(command, folder, "gateway") as program:
+        service = Service(program, folder, sip, http, rtp)
+        service.wait_until_ready()
+        yield service
+        service.stop()
+
+
+@contextmanager
+def simulating(folder: Path, script: Mapping[str, Any]) -> Iterator[str]:
+    """Run `gateway simulate` in a process of its own; gives its URL."""
+    folder.mkdir(parents=True, exist_ok=True)
+    port = free_port(socket.SOCK_STREAM)
+    file = folder / "script.yaml"
+    file.write_text(json.dumps(script), encoding="utf-8")
+    command = [sys.executable, "-m", "gateway", "simulate"]
+    command += ["--port", str(port), "--script", str(file)]
+    with running(command, folder, "simulator") as program:
+        until(lambda: "ws://" in program.printed or not program.running, "the simulator", START)
+        assert program.running, program.printed
+        yield f"ws://{HOST}:{port}/v1/realtime"
+        assert program.stop() == 0, program.printed
