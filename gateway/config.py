@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, TypeAlias
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias
 
 from pydantic import (
     AfterValidator,
@@ -170,11 +170,15 @@ class Greeting(Section):
     @model_validator(mode="before")
     @classmethod
     def _text_is_say(cls, value: Any) -> Any:
-        if isinstance(value, str):
-            return {"say": value}
-        if isinstance(value, dict) and "file" in value:
-            return value
-        raise expected("a text, {file: greeting.wav} or null")
+        if not isinstance(value, str | dict | Greeting):
+            raise expected("a text, {file: greeting.wav} or null")
+        return {"say": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _one_of_the_two(self) -> Self:
+        if (self.say is None) is (self.file is None):
+            raise expected("a text, {file: greeting.wav} or null")
+        return self
 
 
 class TurnDetection(Section):
@@ -235,7 +239,7 @@ class AgentConfig(Section):
     """Who answers: a voice, its instructions, and what it may do."""
 
     # In order; the next one when one fails. null: the only one that is configured.
-    backend: Annotated[Several[Text], Field(min_length=1), Example("[yandex, openai]")] | None = (
+    backend: Annotated[Several[Text] | None, Field(min_length=1), Example("[yandex, openai]")] = (
         None
     )
     # null: the backend's own.

@@ -44,6 +44,7 @@ EXPECTATIONS = {  # pydantic's type of error: what to write instead
     "greater_than_equal": "at least {ge}",
     "less_than_equal": "at most {le}",
     "literal_error": "{expected}",
+    "model_attributes_type": "a mapping (key: value)",
     "model_type": "a mapping (key: value)",
     "path_type": "a path as text",
     "string_type": "text (write it in quotes)",
@@ -67,14 +68,15 @@ def _place(detail: ErrorDetails) -> Place:
     place = tuple(part for part in detail["loc"] if part != "[key]")
     if detail["type"].startswith("union_tag"):
         return *place, "provider"
-    return (*place[:2], *place[3:]) if place[0] == "backends" else place
+    return (*place[:2], *place[3:]) if place[:1] == ("backends",) else place
 
 
 def _message(detail: ErrorDetails, place: Place, model: type[BaseModel], document: Document) -> str:
     kind, context = detail["type"], detail.get("ctx", {})
     if kind == "extra_forbidden":
         _, sections = _find(model, place[:-1], document)
-        return f"unknown key; {nearest(str(place[-1]), _keys(sections))}"
+        known = [key for section in sections for key in _fields(section)]
+        return f"unknown key; {nearest(str(place[-1]), known)}"
     field, _ = _find(model, place, document)
     if kind in ("missing", "union_tag_not_found"):
         return f"missing{_example(field, f'{place[-1]}: ')}"
@@ -107,24 +109,24 @@ def _find(
         value = document.at(*place[:depth])
         inner: list[Any] = []
         for kind in types:
-            if isinstance(kind, type) and issubclass(kind, BaseModel):
-                if (found := _fields(kind).get(str(part))) and _chosen(kind, value):
-                    field = found
-                    inner += _arms(found.annotation)
-            elif get_origin(kind) in (dict, tuple):
+            if get_origin(kind) in (dict, tuple):
                 inner += _arms(get_args(kind)[1 if get_origin(kind) is dict else 0])
+            elif (found := _fields(kind).get(str(part))) and _chosen(kind, value):
+                field = found
+                inner += _arms(found.annotation)
         types = inner
     return field, [kind for kind in types if _chosen(kind, document.at(*place))]
 
 
-def _fields(model: type[BaseModel]) -> dict[str, FieldInfo]:
-    """The fields of a model by the keys of the file."""
-    return {field.alias or name: field for name, field in model.model_fields.items()}
+def _fields(kind: Any) -> dict[str, FieldInfo]:
+    """The fields of a model by the keys of the file; of anything else none."""
+    fields: dict[str, FieldInfo] = getattr(kind, "model_fields", {})
+    return {field.alias or name: field for name, field in fields.items()}
 
 
 def _chosen(kind: Any, value: Any) -> bool:
     """Not a backend of another provider than the file names."""
-    fields = getattr(kind, "model_fields", {})
+    fields = _fields(kind)
     if "provider" not in fields or not isinstance(value, dict) or "provider" not in value:
         return True
     return value["provider"] in get_args(fields["provider"].annotation)
@@ -137,12 +139,6 @@ def _arms(annotation: Any) -> list[Any]:
     if get_origin(annotation) in (Union, UnionType):
         return [arm for part in get_args(annotation) for arm in _arms(part)]
     return [annotation]
-
-
-def _keys(types: Iterable[Any]) -> Iterator[str]:
-    for kind in types:
-        if isinstance(kind, type) and issubclass(kind, BaseModel):
-            yield from _fields(kind)
 
 
 # The rules between keys.

@@ -40,7 +40,8 @@ class Problem:
 
     def __str__(self) -> str:
         where = self.file if self.line is None else f"{self.file}:{self.line}"
-        return ": ".join(filter(None, [where, self.path, self.message]))
+        text = ": ".join(filter(None, [where, self.path, self.message]))
+        return text.encode("utf-8", "backslashreplace").decode()  # a key may hold "\\ud800"
 
 
 class ConfigError(ValueError):
@@ -120,14 +121,15 @@ def read(path: Path, environ: Mapping[str, str]) -> Document:
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
         raise ConfigError((Problem(file, line, "", "not UTF-8; save it as UTF-8"),)) from None
-    except YAMLError as error:
+    # Beside its own errors ruamel lets some of Python's through: '"\\UFFFFFFFF"', 3,000 brackets.
+    except (YAMLError, ValueError, ArithmeticError, LookupError, RecursionError) as error:
         raise ConfigError((_syntax(file, text, error),)) from None
     document = Document(file, root=root)
     document.tree = {} if root is None else _Builder(document, path.parent, environ).build(root, ())
     return document
 
 
-def _syntax(file: str, text: str, error: YAMLError) -> Problem:
+def _syntax(file: str, text: str, error: Exception) -> Problem:
     match error:
         case MarkedYAMLError(problem_mark=mark, problem=problem) if mark is not None:
             context = f" ({error.context})" if error.context else ""
@@ -150,6 +152,7 @@ SCALARS: tuple[tuple[re.Pattern[str], Callable[[str], Any]], ...] = (
     (re.compile(r"\.(nan|NaN|NAN)"), lambda text: float("nan")),
 )
 REFERENCE = re.compile(r"\$(\$\{)|\$\{([^{}]*)\}|\$\{")
+DEEPEST = 50  # mappings and lists inside each other; the language has six, JSON Schema some more
 VARIABLE = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(:-(.*))?", re.DOTALL)
 
 
@@ -159,6 +162,15 @@ def resolved(text: str) -> Any:
         if pattern.fullmatch(text):
             return convert(text)
     return text
+
+
+def _is_text(value: str) -> bool:
+    """No lone surrogates: "\\ud800" in quotes, or what is no UTF-8 in the environment."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 class _Builder:
@@ -173,11 +185,15 @@ class _Builder:
     def build(self, node: Node, place: Place) -> Any:
         if any(node is outer for outer in self._open):
             return self._refuse(place, "an alias that contains itself; write the value out")
+        if len(self._open) > DEEPEST:
+            return self._refuse(place, "nested too deeply")
         if node.tag is not None and not str(node.tag).startswith("tag:yaml.org,2002:"):
             return self._refuse(place, f"the tag {node.tag} has no meaning here; remove it")
         self._open.append(node)
         value = self._value(node, place)
         self._open.pop()
+        if isinstance(value, str) and not _is_text(value):
+            return self._refuse(place, "not text in UTF-8")
         return value
 
     def _value(self, node: Node, place: Place) -> Any:

@@ -1,0 +1,175 @@
+"""What loads and does nothing yet is told, one line each; what works is not mentioned."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.config import Config, load
+from gateway.config_notices import notices
+
+LATER = "has no effect yet; it comes with a later version"
+
+
+def told(**sections: Any) -> list[str]:
+    return notices(Config.model_validate(sections))
+
+
+def agent(**keys: Any) -> list[str]:
+    return told(agents={"a": keys})
+
+
+def test_nothing_where_nothing_is_set() -> None:
+    assert notices(Config()) == []
+
+
+@pytest.mark.parametrize(
+    ("sections", "path"),
+    [
+        ({"sip": {"session_expires": 1800}}, "sip.session_expires"),
+        ({"sip": {"tls": {"certificate": "c"}}}, "sip.tls.certificate"),
+        ({"sip": {"tls": {"verify_peer": True}}}, "sip.tls.verify_peer"),
+        ({"media": {"encryption": "optional"}}, "media.encryption"),
+        ({"media": {"echo": "auto"}}, "media.echo"),
+        ({"trunks": {"t": {"register": "sip:p.example"}}}, "trunks.t.register"),
+        ({"trunks": {"t": {"username": "u"}}}, "trunks.t.username"),
+        ({"trunks": {"t": {"password": "p"}}}, "trunks.t.password"),
+        ({"trunks": {"t": {"expires": 300}}}, "trunks.t.expires"),
+        ({"trunks": {"t": {"outbound": "sip:o.example"}}}, "trunks.t.outbound"),
+        ({"trunks": {"t": {"accept_transfers": True}}}, "trunks.t.accept_transfers"),
+        ({"trunks": {"t": {"users": {"100": "p"}}}}, "trunks.t.users"),
+        ({"trunks": {"t": {"realm": "r"}}}, "trunks.t.realm"),
+        ({"agents": {"a": {"idle_prompt": {}}}}, "agents.a.idle_prompt"),
+        ({"agents": {"a": {"transfer": {"x": "tel:+7"}}}}, "agents.a.transfer"),
+        (
+            {"agents": {"a": {"http_tools": {"f": {"description": "d", "url": "https://h/"}}}}},
+            "agents.a.http_tools",
+        ),
+        ({"agents": {"a": {"mcp": [{"label": "l", "url": "https://h/"}]}}}, "agents.a.mcp"),
+        ({"agents": {"a": {"greeting": {"file": "g.wav"}}}}, "agents.a.greeting.file"),
+        ({"api": {"webhook": {"url": "https://h/"}}}, "api.webhook.url"),
+        ({"api": {"webhook": {"secret": "s"}}}, "api.webhook.secret"),
+    ],
+)
+def test_a_key_whose_work_comes_later(sections: dict[str, Any], path: str) -> None:
+    assert told(**sections) == [f"{path}: {LATER}"]
+
+
+@pytest.mark.parametrize(
+    "sections",
+    [
+        {"sip": {"session_expires": 0}},
+        {"sip": {"tls": {"certificate": "", "verify_peer": False}}},
+        {"media": {"encryption": "none", "echo": "off"}},
+        {"trunks": {"t": {"allow": "192.0.2.1", "source": "sdp", "accept_transfers": False}}},
+        {"trunks": {"t": {"users": {}, "password": ""}}},
+        {"agents": {"a": {"idle_prompt": None, "transfer": {}, "mcp": [], "http_tools": None}}},
+        {"api": {"webhook": {"url": None, "secret": ""}}},
+    ],
+)
+def test_what_asks_for_no_more_than_works(sections: dict[str, Any]) -> None:
+    assert told(**sections) == []
+
+
+def test_what_works() -> None:
+    everything = {
+        "sip": {
+            "listen": ["udp:0.0.0.0:5060", "udp:[::]:5060"],
+            "public_address": "203.0.113.5",
+            "max_calls": 5,
+            "max_calls_per_second": 5,
+        },
+        "media": {
+            "listen": "127.0.0.1",
+            "public_address": "203.0.113.5",
+            "ports": "20000-20009",
+            "codecs": ["PCMU", "PCMA"],
+            "rtp_timeout": 10,
+            "playout_delay": 40,
+            "source": "sdp",
+        },
+        "backends": {
+            "y": {"provider": "yandex", "folder": "f", "api_key": "k", "max_sessions": 5},
+            "o": {"provider": "openai", "api_key": "k"},
+            "c": {"provider": "compatible", "url": "ws://h/", "model": "m"},
+            "s": {"provider": "simulator", "dialect": "yandex", "greeting": "Hello."},
+        },
+        "agents": {
+            "a": {
+                "backend": ["y", "o", "c", "s"],
+                "language": "ru-RU",
+                "voice": "marina",
+                "instructions": "Be brief.",
+                "variables": {"clinic": "X-Clinic"},
+                "greeting": "Hello.",
+                "interruptible": False,
+                "turn_detection": {"type": "server_vad"},
+                "truncate_at": "onset",
+                "keypad": {"terminator": "*"},
+                "tools": ["hang_up"],
+                "max_duration": 60,
+                "session": {"temperature": 0.8},
+            }
+        },
+        "routes": [{"to": "1??", "agent": "a"}],
+        "api": {"listen": "0.0.0.0:8080", "token": "t"},
+        "records": {"calls": "c.jsonl", "transcripts": True, "audio": "wav"},
+        "log": {"level": "debug", "format": "json"},
+    }
+    assert told(**everything) == []
+
+
+def test_listeners() -> None:
+    listen = ["udp:0.0.0.0:5060", "tcp:0.0.0.0:5060", "tls:0.0.0.0:5061"]
+    assert told(sip={"listen": listen}) == [
+        "sip.listen[1]: tcp:0.0.0.0:5060 comes with a later version; skipped",
+        "sip.listen[2]: tls:0.0.0.0:5061 has no certificate (sip.tls.certificate); skipped",
+    ]
+    assert told(sip={"listen": listen[2:], "tls": {"certificate": "c"}}) == [
+        f"sip.tls.certificate: {LATER}",
+        "sip.listen[0]: tls:0.0.0.0:5061 comes with a later version; skipped",
+        "sip.listen: no call can come in without a UDP listener",
+    ]
+
+
+def test_codecs() -> None:
+    assert told(media={"codecs": ["opus", "PCMA", "G722"]}) == [
+        "media.codecs[0]: opus comes with a later version; skipped",
+        "media.codecs[2]: G722 comes with a later version; skipped",
+    ]
+    assert told(media={"codecs": "opus"}) == [
+        "media.codecs[0]: opus comes with a later version; skipped",
+        "media.codecs: none of them works yet; PCMA and PCMU are used",
+    ]
+
+
+def test_tools() -> None:
+    assert agent(tools=["hang_up", "send_digits"]) == [
+        "agents.a.tools[1]: send_digits comes with a later version; skipped"
+    ]
+
+
+def test_backends() -> None:
+    azure = {"provider": "azure", "url": "wss://h/", "api_key": "k", "model": "m"}
+    assert told(backends={"z": azure}, agents={"a": {}}) == [
+        "backends.z.provider: comes with a later version; skipped"
+    ]
+    assert told(backends={"o": {"provider": "openai", "api_key": ""}}, agents={"a": {}}) == [
+        "backends.o.api_key: empty; the backend is skipped until it is set"
+    ]
+
+
+def test_a_backend_that_nobody_uses() -> None:
+    """Design §9: without `agents` a built-in one on the simulator, also beside other backends."""
+    assert told(backends={"o": {"provider": "openai", "api_key": "k"}}) == [
+        "agents: there is none; a built-in one answers every call on the simulator"
+    ]
+
+
+def test_the_shipped_configuration() -> None:
+    """It sets every key, so it shows every line there is; and no line twice."""
+    shipped = Path(__file__).parents[1] / "config" / "gateway.yaml"
+    lines = notices(load(shipped, {}))
+    assert len(lines) == len(set(lines)) == 21
