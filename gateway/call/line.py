@@ -168,19 +168,17 @@ class Line:
     def prepare(self) -> None:
         """Make the packet that the next tick sends."""
         self._timestamp = (self._timestamp + FRAME) & 0xFFFFFFFF
-        if not self._media.sending or self.source.target is None:
-            self.packet = None
-            self._marker = True  # the stream begins anew after the pause
-            self._frame = silence(FRAME)
+        if not self._media.sending:
             return
-        self._taken = self.playout.rate * FRAME_MS // 1000
-        self._frame = self._down.push(self.playout.take(self._taken))
+        if not self._taken:  # else a frame from before a hold still waits
+            self._taken = self.playout.rate * FRAME_MS // 1000
+            self._frame = self._down.push(self.playout.take(self._taken))
         self._encode()
 
     def sent(self, now: float) -> Part | None:
         """The packet left; returns the part of the model's speech that began with it, if any."""
         if self._tracks:
-            self._tracks.model(self._frame)
+            self._tracks.model(silence(FRAME) if self.packet is None else self._frame)
         if self.packet is None:
             return None
         self.packet = None
@@ -199,8 +197,8 @@ class Line:
         """Stop speaking at once; what was prepared but not sent is silence now."""
         heard = self.playout.cut()
         self._prime()
+        self._taken = 0
         if self.packet is not None:
-            self._taken = 0
             self._frame = silence(FRAME)
             self._encode()
         return heard
@@ -222,13 +220,11 @@ class Line:
         self._media = media
         self._codec = codec_of(media.codec.name)
         self._decoders = {pt: codec_of(it.name) for pt, it in media.accepted.items()}
-        if media.sending and media.remote is not None:
-            if self._held_since is not None:
-                self._last_audio_at = now
-                self._filled = 0
-            self._held_since = None
-        elif self._held_since is None:
-            self._held_since = now
+        if not media.sending:
+            self.packet, self._marker = None, True  # the stream begins anew after the pause
+            self._held_since = now if self._held_since is None else self._held_since
+        elif self._held_since is not None:
+            self._held_since, self._last_audio_at, self._filled = None, now, 0
 
     def _prime(self) -> None:
         """Feed the resampler ahead by its own delay, so that what leaves is what was counted."""
