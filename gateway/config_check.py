@@ -178,11 +178,11 @@ def _agents(document: Document) -> Found:
 
 def _backends(document: Document, value: Any, place: Place) -> Found:
     known = [*_sections(document, "backends"), SIMULATOR]
-    names = _words(value)
-    for index, name in enumerate(names):
-        if name not in known:
-            at = place if isinstance(value, str) else (*place, index)
+    for index, name in enumerate(value if isinstance(value, list) else [value]):
+        if isinstance(name, str) and name and name not in known:
+            at = (*place, index) if isinstance(value, list) else place
             yield at, f"no such backend; {nearest(name, known)}"
+    names = _words(value)
     if names and all(_keyless(document, name) for name in names):
         yield place, "none of them has an api_key, so no call could be answered"
 

@@ -222,7 +222,8 @@ class TestMirror:
     @pytest.mark.parametrize("name", [name for name in MODULES if name != "__main__.py"])
     def test_every_file_has_its_test(self, name: str) -> None:
         folder, _, file = name.rpartition("/")
-        assert (REPOSITORY / "tests" / folder / f"test_{file}").is_file()
+        test = Path("tests", folder, f"test_{file}")
+        assert (REPOSITORY / test).is_file(), f"no {test}"
 
     def test_every_test_has_its_file(self) -> None:
         """A file of many chapters may have several: test_conversation_truncate.py."""

@@ -280,6 +280,12 @@ routes: [{agent: a}]
         text = "backends: {o: {provider: openai, api_key: '${KEY}'}}\nagents: {a: {backend: o}}"
         assert len(mistakes(text)) == 1
 
+    def test_a_name_that_is_not_set_is_told_once(self, mistakes: Any) -> None:
+        [found] = mistakes(BACKENDS + "agents: {a: {backend: '${FIRST}x'}}")
+        assert "FIRST is not set" in found
+        [found] = mistakes(BACKENDS + "agents: {a: {backend: ''}}")
+        assert found.startswith("4: agents.a.backend[0]: expected text, not an empty one")
+
     def test_a_transfer_needs_a_place(self, mistakes: Any) -> None:
         text = "agents: {a: {tools: [transfer], transfer: {x: 'tel:+7'}}}"
         assert mistakes(text) == []
@@ -296,9 +302,10 @@ routes: [{agent: a}]
         assert mistakes("agents: {a: {backend: []}}") == [
             "1: agents.a.backend: expected at least one, for example [yandex, openai]"
         ]
-        assert mistakes("agents: {a: {backend: [5]}}") == [
+        assert mistakes("agents: {a: {backend: [5, x]}}") == [
+            "1: agents.a.backend[1]: no such backend; known here: simulator",
             "1: agents.a.backend[0]: expected text (write it in quotes), "
-            "for example [yandex, openai]"
+            "for example [yandex, openai]",
         ]
 
 
