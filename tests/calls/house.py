@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ import numpy as np
 from gateway.app import Gateway, World, running
 from gateway.audio.frame import Samples
 from gateway.config import Config
-from gateway.realtime.client import BackendError, Connection
+from gateway.realtime.client import BackendError, Connection, Connector
 from gateway.realtime.profile import Profile
 from gateway.simulator.conversation import Conversation
 from gateway.simulator.phone import Phone
@@ -254,10 +254,16 @@ class House:
     """What a test holds on to."""
 
     def __init__(
-        self, gateway: Gateway, model: MemoryModel, network: Network, ports: MemoryPorts, path: Path
+        self,
+        gateway: Gateway,
+        models: Mapping[str, MemoryModel],
+        network: Network,
+        ports: MemoryPorts,
+        path: Path,
     ) -> None:
         self.gateway = gateway
-        self.model = model
+        self.models = models
+        self.model = next(iter(models.values()))
         self.network = network
         self.ports = ports
         self._path = path
@@ -284,8 +290,9 @@ class House:
 
     def holds_nothing(self) -> bool:
         """Whether all that calls took was given back."""
-        taken = self.gateway.calls, self.ports.opened, self.model.open_connections
-        return taken == (0, [], 0)
+        connections = sum(model.open_connections for model in self.models.values())
+        sessions = sum(backend.sessions for backend in self.gateway.backends.values())
+        return (self.gateway.calls, self.ports.opened, connections, sessions) == (0, [], 0, 0)
 
 
 @asynccontextmanager
@@ -297,22 +304,27 @@ async def house(
     config: dict[str, Any] | None = None,
     network: Network | None = None,
     model: MemoryModel | None = None,
+    models: Mapping[str, MemoryModel] | None = None,
     ports: int = 1000,
     **model_options: Any,
 ) -> AsyncIterator[House]:
-    """Build the house; leaving it stops the gateway, as SIGTERM would, and nothing may be left."""
+    """Build the house; leaving it stops the gateway, as SIGTERM would, and nothing may be left.
+
+    `models`: several backends by name, tried in this order, instead of the one.
+    """
     network = network or Network()
     said = script if isinstance(script, Script) else load(script or {})
-    model = model or MemoryModel(said, **model_options)
+    models = models or {"model": model or MemoryModel(said, **model_options)}
     rtp = network.ports(GATEWAY[0], ports)
     dice = random.Random(99)
     records = folder / "calls.jsonl"
     tree: dict[str, Any] = {
         "sip": {"listen": ["udp:10.0.0.1:5060"]},
         "backends": {
-            "model": {"provider": "compatible", "url": "ws://model.test/v1/realtime", "model": "m"}
+            name: {"provider": "compatible", "url": f"ws://{name}/v1/realtime", "model": "m"}
+            for name in models
         },
-        "agents": {"reception": {"backend": "model", **(agent or {})}},
+        "agents": {"reception": {"backend": list(models), **(agent or {})}},
         "records": {"calls": str(records), "transcripts": True},
     }
     for section, values in (config or {}).items():
@@ -322,17 +334,31 @@ async def house(
         bind=network.bind,
         ports=rtp,
         ticker=LoopTicker(),
-        connect=model.connect,
+        connect=_connector(models),
         wall=lambda: WALL + loop.time(),
         number=dice.getrandbits,
         http=False,
     )
     async with running(Config.model_validate(tree), world) as gateway:
-        home = House(gateway, model, network, rtp, records)
+        home = House(gateway, models, network, rtp, records)
         yield home
     assert home.holds_nothing()
     assert [task for task in tasks() if task.startswith(GATEWAYS_OWN)] == []
     assert [timer for timer in timers() if timer.startswith(GATEWAYS_OWN)] == []
+
+
+def _connector(models: Mapping[str, MemoryModel]) -> Connector:
+    """Reach the model that the URL names."""
+
+    async def connect(
+        profile: Profile,
+        on_message: Callable[[str | bytes], None],
+        on_close: Callable[[int, str], None],
+    ) -> Connection:
+        model = models.get(profile.host) or next(iter(models.values()))
+        return await model.connect(profile, on_message, on_close)
+
+    return connect
 
 
 def noise(seconds: float, seed: int = 5) -> Samples:
