@@ -56,7 +56,7 @@ class MemoryModel:
     ) -> None:
         self.said: list[tuple[float, dict[str, Any]]] = []
         self.heard: list[tuple[float, dict[str, Any]]] = []
-        self.wrecked: list[str] = []  # texts that the server sends beside its own
+        self.first_words: list[str] = []  # texts that a server sends beside its own, at once
         self.refuses: BackendError | None = None
         self.open_connections = 0
         self._options: dict[str, Any] = {"dialect": dialect, "speed": speed}
@@ -134,6 +134,8 @@ class _Link:
         self.closed = False
 
     def open(self) -> None:
+        for text in self._model.first_words:
+            self.say(text)
         self._say(self.conversation.open(self._loop.time()))
 
     def send(self, text: bytes) -> None:
