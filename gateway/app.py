@@ -40,6 +40,7 @@ from .sip.address import Uri
 from .sip.endpoint import Endpoint
 from .sip.event import Event, Incoming
 from .sip.transport import Binder, Transport, bind_udp
+from .text import cleaned
 
 SWEEP = 5.0  # s between looks at ports in quarantine
 FRESH = 60.0  # s for which a session that was ready proves that a backend is there
@@ -186,6 +187,9 @@ class Gateway:
                     call.receive(event)
 
     def _invited(self, invite: Incoming) -> None:
+        if self._admission.draining and not self._running:
+            self._turn_away(invite)  # the group of calls may be over, so no call can begin
+            return
         headers = invite.request.headers
         trunk = self.directory.trunk(invite.flow.remote[0])
         assert trunk  # or it had not been admitted
@@ -204,8 +208,8 @@ class Gateway:
         caller = Caller(
             call_id=f"c-{self._world.number(64):016x}",
             invite=invite,
-            from_=from_ or None,
-            to=to or None,
+            from_=cleaned(from_) or None,
+            to=cleaned(to) or None,
             trunk=trunk.name,
             source_mode=trunk.source,
             instructions=text,
@@ -214,6 +218,14 @@ class Gateway:
         task = self._tasks.create_task(self._run(call, invite.call, plan))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
+
+    def _turn_away(self, invite: Incoming) -> None:
+        """Refuse a call that nobody is left to keep a record of."""
+        now = self._loop.time()
+        if no := self._admission.refusal(0, now):
+            self.transport.act(
+                self.endpoint.refuse(invite.call, no.status, now, headers=no.headers)
+            )
 
     def _plan(self, to: str, trunk: Trunk) -> Agent | Refusal:
         """Who answers, or why nobody does."""

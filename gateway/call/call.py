@@ -26,6 +26,7 @@ from gateway.rtp.port import PortsExhausted, RtpPort
 from gateway.sdp.description import MISCELLANEOUS, SdpError
 from gateway.sdp.negotiation import Local, Media, Negotiation
 from gateway.sip.event import Ended, Event, Offered
+from gateway.text import cleaned
 
 from .admission import Refusal, unavailable
 from .bridge import Action, HangUp, Note, Send
@@ -55,7 +56,7 @@ class Call:
         self._id = caller.invite.call
         self._record = Record(
             call_id=caller.call_id,
-            sip_call_id=caller.invite.request.headers.get("Call-ID") or "",
+            sip_call_id=cleaned(caller.invite.request.headers.call_id),
             from_=caller.from_,
             to=caller.to,
             trunk=caller.trunk,
@@ -258,7 +259,7 @@ class Call:
     def _ended(self, event: Ended) -> None:
         if self._why is None:
             self._why = ("caller" if event.by == "peer" else "network", event.cause, None)
-            self._record.sip_reason = event.reason
+            self._record.sip_reason = cleaned(event.reason) if event.reason else None
         self._record.sip_status = event.status
         self._record.ended_at = self._x.wall()
         self._over.set()

@@ -16,6 +16,7 @@ from gateway.app import World, running
 from gateway.config import Config
 from gateway.simulator.phone import Phone
 from gateway.sip.message import Response, parse
+from gateway.text import cleaned
 from tests.calls.house import GATEWAY, House, house, noise
 from tests.clock import Network, run
 
@@ -133,6 +134,82 @@ def test_calls_of_a_stranger_that_never_confirms(tmp_path: Path) -> None:
         never = [record for record in every if record["to"] == "7000"]
         assert len(never) == 20
         assert {(it["ended_by"], it["cause"]) for it in never} == {("network", "no_ack")}
+
+    run(main())
+
+
+def test_an_invite_after_the_last_call(tmp_path: Path) -> None:
+    """
+    While a stopping gateway waits for the answer to its last BYE it still refuses INVITEs: 503
+    with Retry-After.
+    """
+
+    async def main() -> None:
+        network = Network(loss=1.0)
+        network.lossy = lambda data: data.startswith(b"SIP/2.0 200") and b" BYE\r\n" in data
+        answers: list[bytes] = []
+        network.open(STRANGER, lambda data, source: answers.append(data))
+        loop = asyncio.get_running_loop()
+        with nothing_breaks():
+            async with house(tmp_path, SCRIPT, network=network) as home, home.phone() as phone:
+                await phone.dial("100", GATEWAY)
+                left = phone.close  # it hangs up by itself otherwise
+                phone.close = left_alone  # type: ignore[method-assign]
+                loop.call_later(1.0, network.send, request(), STRANGER, GATEWAY)
+            await left()
+
+        assert [data.split(b"\r\n")[0] for data in answers][:2] == [
+            b"SIP/2.0 100 Trying",
+            b"SIP/2.0 503 Service Unavailable",
+        ]
+        assert b"\r\nRetry-After: " in answers[1]
+
+    run(main())
+
+
+async def left_alone() -> None:
+    """A phone that does nothing at its end."""
+
+
+EVIL = "\x9b31m\u2028\u202e\u200b\udcff" + "%0d%0a%1b%00%c2%85%e2%80%ae%ff" + "x" * 5000
+SHOWN_VIA = "SIP/2.0/UDP h;branch=z9hG4bK-shown"
+
+
+@pytest.mark.parametrize(
+    ("invite", "headers"),
+    [
+        (request(via=SHOWN_VIA, from_=f"<sip:{EVIL}@h>;tag=m"), []),
+        (request(via=SHOWN_VIA, uri=f"sip:{EVIL}@h"), []),
+        (request(via=SHOWN_VIA, call_id=f"\x1b]0;x\x07{EVIL}"), []),
+        (request(via=SHOWN_VIA), [f"Reason: \x1b]0;x\x07{EVIL}"]),
+    ],
+    ids=["From", "URI", "Call-ID", "Reason"],
+)
+def test_what_a_stranger_writes_is_fit_to_show(
+    invite: bytes, headers: list[str], tmp_path: Path
+) -> None:
+    """
+    No control character, no line end of any alphabet and nothing that turns text around comes
+    into a record; nor more of it than anybody reads.
+    """
+
+    async def main() -> None:
+        with nothing_breaks():
+            async with house(tmp_path, SCRIPT) as home:
+                home.network.send(invite, STRANGER, GATEWAY)
+                await asyncio.sleep(0.01)
+                call_id = parse(invite).headers.call_id
+                cancel = request(
+                    "CANCEL", via=SHOWN_VIA, call_id=call_id, headers=headers, body=b""
+                )
+                home.network.send(cancel, STRANGER, GATEWAY)
+                await asyncio.sleep(40.0)
+                (record,) = await records(home, tmp_path)
+
+        assert (record["ended_by"], record["cause"]) == ("caller", "cancelled")
+        assert (record["sip_reason"] is None) == (not headers)
+        for text in (record["from"], record["to"], record["sip_call_id"], record["sip_reason"]):
+            assert text is None or text == cleaned(text)
 
     run(main())
 
