@@ -6,6 +6,7 @@ all that happens here, for the simulator's script too.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from pydantic import SecretStr
@@ -19,9 +20,10 @@ from .config_backends import (
     SimulatorConfig,
     YandexConfig,
 )
+from .config_file import Document, Place
 from .realtime import profile
 from .realtime.profile import Profile
-from .simulator.script import DEFAULT, Script, load
+from .simulator.script import DEFAULT, Script, ScriptError, load
 
 
 def profile_of(config: BackendConfig, simulator_url: str | None = None) -> Profile | None:
@@ -69,15 +71,37 @@ def profile_of(config: BackendConfig, simulator_url: str | None = None) -> Profi
             return None
 
 
+SCRIPT = ("greeting", "turns", "digits")  # the keys of a simulator that are its script
+
+
 def script_of(settings: SimulatorConfig) -> Script:
     """The script of an embedded simulator; raises ScriptError with all its mistakes."""
-    given: dict[str, Any] = {
-        "greeting": settings.greeting,
-        "turns": settings.turns and list(settings.turns),
-        "digits": settings.digits,
-    }
-    given = {key: value for key, value in given.items() if value is not None}
-    return load(given) if given else DEFAULT
+    given = {key: getattr(settings, key) for key in SCRIPT}
+    given["turns"] = given["turns"] and list(given["turns"])
+    return _script(given)
+
+
+def check_scripts(document: Document) -> None:
+    """Note the mistakes of the simulators' scripts in a configuration file (`load(also=…)`)."""
+    for name, backend in (document.at("backends") or {}).items():
+        if isinstance(backend, dict) and backend.get("provider") == "simulator":
+            try:
+                _script({key: backend.get(key) for key in SCRIPT})
+            except ScriptError as error:
+                for problem in error.problems:
+                    where, _, message = problem.partition(": ")
+                    document.problem(("backends", name, *_place(where)), message)
+
+
+def _script(given: dict[str, Any]) -> Script:
+    said = {key: value for key, value in given.items() if value is not None}
+    return load(said) if said else DEFAULT
+
+
+def _place(path: str) -> Place:
+    """`turns[0].say` as the steps that lead there."""
+    steps = re.findall(r"\[([0-9]+)\]|([^.\[\]]+)", path)
+    return tuple(int(index) if index else name for index, name in steps)
 
 
 def _format(config: AudioFormat) -> profile.AudioFormat:

@@ -114,36 +114,16 @@ def simulate(
 
 
 def _load(path: Path | None) -> Config:
-    """The configuration, with the simulator's scripts checked; every mistake is printed."""
+    """The configuration; every mistake of it is printed, and ends the command."""
+    from .backends import check_scripts
     from .config import ConfigError, load
 
     try:
-        settings = load(path, os.environ)
+        return load(path, os.environ, also=check_scripts)
     except ConfigError as error:
         for problem in error.problems:
             err.print(str(problem), markup=False)
         raise typer.Exit(1) from None
-    problems = list(_script_problems(settings, path))
-    for line in problems:
-        err.print(line, markup=False)
-    if problems:
-        raise typer.Exit(1)
-    return settings
-
-
-def _script_problems(settings: Config, path: Path | None) -> list[str]:
-    from .backends import script_of
-    from .config_backends import SimulatorConfig
-    from .simulator.script import ScriptError
-
-    problems = []
-    for name, backend in settings.backends.items():
-        if isinstance(backend, SimulatorConfig):
-            try:
-                script_of(backend)
-            except ScriptError as error:
-                problems += [f"{path}: backends.{name}.{it}" for it in error.problems]
-    return problems
 
 
 def _set_up_log(settings: Config) -> None:

@@ -13,7 +13,7 @@ words and the rules between keys in config_check.py. Secrets are pydantic's Secr
 # ruff: noqa: RUF012 (pydantic copies mutable defaults)
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias
 
@@ -26,7 +26,7 @@ from pydantic import (
 
 from . import config_check
 from .config_backends import BackendConfig, SimulatorConfig
-from .config_file import ConfigError, Problem, read
+from .config_file import ConfigError, Document, Problem, read
 from .config_values import (
     CallUri,
     Count,
@@ -347,15 +347,22 @@ class Config(Section):
     log: LogConfig = LogConfig()
 
 
-def load(path: Path | None, environ: Mapping[str, str]) -> Config:
+def load(
+    path: Path | None,
+    environ: Mapping[str, str],
+    *,
+    also: Callable[[Document], None] = lambda document: None,
+) -> Config:
     """The configuration in the file at `path`; the defaults without one.
 
-    Raises ConfigError with every mistake of the file, in its order.
+    Raises ConfigError with every mistake of the file, in its order. `also` notes mistakes that only
+    a floor above can see, so that they are told together with the others.
     """
     if path is None:
         return Config()
     document = read(path, environ)
     config_check.cross_references(document)
+    also(document)
     config = None
     try:
         config = Config.model_validate(document.tree)
