@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 
 import structlog
 
@@ -205,17 +205,21 @@ class Call:
             await asyncio.to_thread(self._recording.flush)
 
     async def _close(self) -> None:
-        """Give back everything, and complete the record."""
-        now = self._x.clock()
-        if self._timer:
-            self._timer.cancel()
-        if self._talk:
-            self._x.engine.remove(self._talk.leg)
-        if self._model:
-            self._model.close()
-        if self._port:
-            self._x.ports.release(self._port, now)
-        self._complete()
+        """Give back everything, and complete the record; a fault in one step stops no other."""
+        with self._border():
+            async with AsyncExitStack() as steps:  # from the last one up
+                steps.push_async_callback(self._end_recording)
+                steps.callback(self._complete)
+                if self._port:
+                    steps.callback(self._x.ports.release, self._port, self._x.clock())
+                if self._model:
+                    steps.callback(self._model.close)
+                if self._talk:
+                    steps.callback(self._x.engine.remove, self._talk.leg)
+                if self._timer:
+                    steps.callback(self._timer.cancel)
+
+    async def _end_recording(self) -> None:
         if self._recording:
             await asyncio.to_thread(self._recording.close)
             if self._recording.error:

@@ -57,6 +57,9 @@ class Listener(Protocol):
     def lost(self, cause: str, reason: str) -> None:
         """The session is over, and not by us; `cause` is a word for the record."""
 
+    def failed(self, error: BaseException) -> None:
+        """Something of ours is broken: the session cannot go on."""
+
 
 class Model:
     """One session. `open` it, then `send` and `append`; `close` it always."""
@@ -145,6 +148,12 @@ class Model:
                 self._connection.send(text)
 
     def _message(self, text: str | bytes) -> None:
+        try:
+            self._hear(text)
+        except Exception as error:  # a border: the socket that called is not at fault
+            self._listener.failed(error)
+
+    def _hear(self, text: str | bytes) -> None:
         now = self._clock()
         events = self.session.receive(text, now)
         for event in events:
@@ -200,9 +209,11 @@ async def reach(
     """
     deadline = clock() + within
     problem = BackendError("unreachable", "no backend has a free session")
-    free = [backend for backend in backends if not backend.full]
-    for index, backend in enumerate(free):
-        share = (deadline - clock()) / (len(free) - index)
+    for index, backend in enumerate(backends):
+        free = sum(not other.full for other in backends[index:])  # they change while we wait
+        if backend.full:
+            continue
+        share = (deadline - clock()) / free
         model = make(backend)
         try:
             async with asyncio.timeout(share):
