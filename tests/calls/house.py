@@ -279,8 +279,12 @@ class House:
             yield phone
 
     async def records(self) -> list[dict[str, Any]]:
-        """The records of the calls that are over."""
+        """The records of all calls, when they are over."""
         await self.gateway.written()
+        return self.written()
+
+    def written(self) -> list[dict[str, Any]]:
+        """The records of the calls that are over by now."""
         if not self._path.exists():
             return []
         return [json.loads(line) for line in self._path.read_text(encoding="utf-8").splitlines()]
@@ -330,7 +334,8 @@ async def house(
         "records": {"calls": str(records), "transcripts": True},
     }
     for section, values in (config or {}).items():
-        tree[section] = {**tree.get(section, {}), **values}
+        old = tree.get(section)
+        tree[section] = {**old, **values} if isinstance(old, dict) else values
     loop = asyncio.get_running_loop()
     world = World(
         bind=network.bind,
