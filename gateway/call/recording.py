@@ -16,6 +16,7 @@ Left out: compression (16-bit PCM, 32 kB a second), and files beyond 4 GiB (37 h
 from __future__ import annotations
 
 import struct
+import threading
 from collections import deque
 from pathlib import Path
 
@@ -52,8 +53,8 @@ class _Track:
 class Recording:
     """One file, made (or made anew) by the first flush; `rate` in Hz is that of both tracks.
 
-    `caller` and `model` may be called from another thread than `flush` and `close`, but those two
-    only one at a time.
+    `caller` and `model` may be called from another thread than `flush` and `close`. A `flush` that
+    nobody waits for any more may still run when `close` is called: one waits for the other.
     """
 
     def __init__(self, path: Path, rate: int = 8000) -> None:
@@ -64,6 +65,7 @@ class Recording:
         self._model = _Track()
         self._written: int | None = None  # bytes of sound in the file; None: there is no file yet
         self._closed = False
+        self._writing = threading.Lock()
 
     def caller(self, samples: Samples) -> None:
         """The next samples of the caller's voice."""
@@ -87,14 +89,15 @@ class Recording:
             track.incoming.append(samples.tobytes())
 
     def _write(self, lag: int) -> None:
-        if self.error:
-            return
-        sound = self._interleaved(lag)
-        try:
-            self._append(sound)
-        except OSError as error:
-            self.error = error
-            self._caller = self._model = _Track()
+        with self._writing:
+            if self.error:
+                return
+            sound = self._interleaved(lag)
+            try:
+                self._append(sound)
+            except OSError as error:
+                self.error = error
+                self._caller = self._model = _Track()
 
     def _interleaved(self, lag: int) -> bytes:
         """As far as both tracks go, or within `lag` bytes of the longer one."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import wave
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -202,3 +203,36 @@ def test_the_tick_goes_on_while_the_disk_is_written(tmp_path: Path) -> None:
     left, right = tracks(recording.path)
     assert left == [n for n in range(1000) for _ in range(2)]
     assert right == [-n for n in left]
+
+
+def test_the_end_waits_for_a_flush_that_still_runs(tmp_path: Path) -> None:
+    """A call that ends lets go of its flush, but its thread writes on: the file must not mix."""
+    recording = Slow(tmp_path / "call.wav")
+    recording.caller(frame(1))
+    recording.model(frame(2))
+    with ThreadPoolExecutor(2) as executor:
+        flushing = executor.submit(recording.flush)
+        assert recording.began.wait(5)
+        recording.caller(frame(3))
+        recording.model(frame(4))
+        closing = executor.submit(recording.close)
+        with pytest.raises(TimeoutError):
+            closing.result(0.05)
+        recording.goes_on.set()
+        closing.result(5)
+        flushing.result(5)
+    assert tracks(recording.path) == ([1] * 160 + [3] * 160, [2] * 160 + [4] * 160)
+
+
+class Slow(Recording):
+    """On a disk that takes its time."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.began = threading.Event()
+        self.goes_on = threading.Event()
+
+    def _append(self, sound: bytes) -> None:
+        self.began.set()
+        assert self.goes_on.wait(5)
+        super()._append(sound)
