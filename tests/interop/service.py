@@ -7,12 +7,16 @@ import socket
 import sys
 import urllib.error
 import urllib.request
+import wave
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from gateway.audio.frame import Samples, silence
+
 from .programs import HOST, Program, free_port, free_range, running, until
+from .sound import read_wav
 
 RTP_PORTS = 200  # of a service
 START = 30.0  # s, on a busy machine
@@ -24,7 +28,7 @@ class Service:
     def __init__(self, program: Program, folder: Path, sip: int, http: int, rtp: int) -> None:
         self.sip = sip
         self.rtp = (rtp, rtp + RTP_PORTS - 1)
-        self.recordings = folder / "audio"
+        self._recordings = folder / "audio"
         self._records = folder / "calls.jsonl"
         self._program = program
         self._http = http
@@ -44,6 +48,14 @@ class Service:
 
         (record,) = until(found, f"a record of a call to {to}; {self._program.printed}")
         return record
+
+    def model_so_far(self) -> Samples:
+        """What the model said in the newest call, as far as it is written, once a second."""
+        files = sorted(self._recordings.glob("*.wav"), key=lambda path: path.stat().st_mtime)
+        try:
+            return read_wav(files[-1])[1] if files else silence(0)
+        except (EOFError, wave.Error):
+            return silence(0)  # it is being made
 
     def log(self, sip_call_id: str | None = None) -> list[dict[str, Any]]:
         """The lines of the log, of all calls or of one."""

@@ -28,18 +28,8 @@ def call(
     errors, messages = folder / f"{to}.errors", folder / f"{to}.messages"
     command = ["sipp", f"{HOST}:{service.sip}", "-sf", str(SCENARIOS / f"{scenario}.xml")]
     command += ["-i", HOST, "-p", str(free_port()), "-mi", HOST, "-mp", str(free_range(4))]
-    command += [
-        "-s",
-        to,
-        "-m",
-        str(calls),
-        "-r",
-        str(calls),
-        "-nostdin",
-        "-timeout",
-        str(within),
-        "-timeout_error",
-    ]
+    command += ["-s", to, "-m", str(calls), "-r", str(max(calls, 10)), "-nostdin"]
+    command += ["-timeout", str(within), "-timeout_error"]
     command += ["-trace_err", "-error_file", str(errors)]
     command += ["-trace_msg", "-message_file", str(messages)]
     with running([*command, *options], folder, f"{to}.sipp") as sipp:

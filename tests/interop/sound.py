@@ -53,10 +53,15 @@ def write_alaw(path: Path, *pieces: Samples) -> None:
     path.write_bytes(codec("PCMA").encode(np.ascontiguousarray(np.concatenate(pieces))))
 
 
+def loud_frames(sound: Samples) -> npt.NDArray[np.bool_]:
+    """Which frames of 20 ms are more than comfort noise."""
+    frames = sound[: len(sound) // FRAME * FRAME].reshape(-1, FRAME).astype(np.float64)
+    return np.asarray(np.sqrt((frames**2).mean(axis=1)) > LOUD)
+
+
 def loud_seconds(sound: Samples) -> float:
     """How long there is something to hear."""
-    frames = sound[: len(sound) // FRAME * FRAME].reshape(-1, FRAME).astype(np.float64)
-    return float(np.count_nonzero(np.sqrt((frames**2).mean(axis=1)) > LOUD)) * FRAME / RATE
+    return float(np.count_nonzero(loud_frames(sound))) * FRAME / RATE
 
 
 def found_at(piece: Samples, sound: Samples) -> tuple[float, float]:
