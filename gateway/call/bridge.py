@@ -113,7 +113,8 @@ class Bridge:
         self._turn_began = 0.0
         self._turn_response: str | None = None
         self._texts: dict[str, str] = {}  # what the assistant says, by item
-        self._last_transcript = ("", "")  # item, text: for backends that repeat themselves
+        # for backends that repeat themselves: the item, all that was said with it, and before it
+        self._last_transcript = ("", "", "")
         self._appends: deque[tuple[int, float]] = deque(maxlen=APPENDS)
         self._appended = 0  # samples
         self._retried = False
@@ -393,11 +394,12 @@ class Bridge:
         self._record.say("assistant", heard.part.item_id, kept.rstrip())
 
     def _caller_said(self, item_id: str, transcript: str) -> list[Action]:
-        text, (last_item, last_text) = transcript, self._last_transcript
+        text = transcript
         if self._how.cumulative_transcripts:
-            if item_id != last_item and last_text and text.startswith(last_text):
-                text = text[len(last_text) :]
-            self._last_transcript = (item_id, transcript)
+            last_item, last, before = self._last_transcript
+            before = before if item_id == last_item else last
+            self._last_transcript = (item_id, transcript, before)
+            text = transcript.removeprefix(before)
         self._record.say("caller", item_id, text.strip())
         return []
 

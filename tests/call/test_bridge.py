@@ -560,6 +560,7 @@ def test_cumulative_transcripts_are_taken_apart() -> None:
     for item, text in [
         ("item_1", "hello"),
         ("item_1", "hello there"),
+        ("item_2", "hello there my"),
         ("item_2", "hello there my name"),
     ]:
         talk.receive(
