@@ -3,8 +3,8 @@
 Pure. Tolerant in, exact out. A message of the common shape is read in one pass. One that
 does not fit is read again with what servers are known to do wrong put right: the beta's
 names, nulls for missing values, whole numbers written as fractions, errors and status as
-bare text, the two shapes of a DTMF event. What fits even then to no event is an error; a
-type that nobody published is `Unknown`.
+bare text, the two shapes of a DTMF event; a number that nobody can count with is a missing
+one. What fits even then to no event is an error; a type that nobody published is `Unknown`.
 
 Everything of items, objects, client_events and server_events is reachable from here.
 """
@@ -19,6 +19,7 @@ import pybase64
 from .client_events import *  # noqa: F403
 from .client_events import ClientEvent
 from .items import *  # noqa: F403
+from .items import LARGEST
 from .objects import *  # noqa: F403
 from .server_events import *  # noqa: F403
 from .server_events import KnownEvent, ServerEvent, Unknown
@@ -130,6 +131,8 @@ def _mended(key: str, value: Any) -> Any:
             return {name: member for name, member in mended.items() if member is not None}
         case list():
             return [_mended("", member) for member in value if member is not None]
+        case int() | float() if abs(value) > LARGEST:
+            return None
         case float() if key.endswith(("_ms", "_index", "_tokens", "_at")):
             return int(value)
         case int() if key == "code":

@@ -7,7 +7,13 @@ listings) are left out; a server may send them, they are passed over.
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
+
+# JSON has no largest number; no float and no other program could follow beyond this (RFC 8259 §6).
+LARGEST = 2**53 - 1
+Whole = Annotated[int, msgspec.Meta(ge=-LARGEST, le=LARGEST)]
 
 
 class Part(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from .items import Item
+from .items import Item, Whole
 
 
 class ErrorDetail(msgspec.Struct, frozen=True):
@@ -33,17 +33,17 @@ class StatusDetails(msgspec.Struct, frozen=True):
 class TokenDetails(msgspec.Struct, frozen=True):
     """Tokens by kind."""
 
-    text_tokens: int = 0
-    audio_tokens: int = 0
-    cached_tokens: int = 0  # of input
+    text_tokens: Whole = 0
+    audio_tokens: Whole = 0
+    cached_tokens: Whole = 0  # of input
 
 
 class Usage(msgspec.Struct, frozen=True):
     """What one response used."""
 
-    total_tokens: int = 0
-    input_tokens: int = 0
-    output_tokens: int = 0
+    total_tokens: Whole = 0
+    input_tokens: Whole = 0
+    output_tokens: Whole = 0
     input_token_details: TokenDetails = TokenDetails()
     output_token_details: TokenDetails = TokenDetails()
 
@@ -70,6 +70,6 @@ class RateLimit(msgspec.Struct, frozen=True):
     """What is left of one quota."""
 
     name: str = ""  # requests, tokens
-    limit: int | None = None
-    remaining: int | None = None
+    limit: Whole | None = None
+    remaining: Whole | None = None
     reset_seconds: float | None = None

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from .items import Item, Part
+from .items import Item, Part, Whole
 from .objects import Conversation, ErrorDetail, RateLimit, Response
 
 
@@ -26,11 +26,11 @@ class _OfItem(_Server, frozen=True, kw_only=True, tag=""):
 
 class _OfOutput(_OfItem, frozen=True, kw_only=True, tag=""):
     response_id: str = ""
-    output_index: int = 0
+    output_index: Whole = 0
 
 
 class _OfPart(_OfOutput, frozen=True, kw_only=True, tag=""):
-    content_index: int = 0
+    content_index: Whole = 0
 
 
 class Error(_Server, frozen=True, tag="error"):
@@ -91,8 +91,8 @@ class ConversationItemRetrieved(_Server, frozen=True, tag="conversation.item.ret
 class ConversationItemTruncated(_OfItem, frozen=True, tag="conversation.item.truncated"):
     """Our truncate was done."""
 
-    content_index: int = 0
-    audio_end_ms: int = 0
+    content_index: Whole = 0
+    audio_end_ms: Whole = 0
 
 
 class ConversationItemInputAudioTranscriptionDelta(
@@ -101,7 +101,7 @@ class ConversationItemInputAudioTranscriptionDelta(
     """More of what the caller said, from servers that transcribe as she speaks."""
 
     delta: str = ""
-    content_index: int = 0
+    content_index: Whole = 0
 
 
 class ConversationItemInputAudioTranscriptionCompleted(
@@ -110,7 +110,7 @@ class ConversationItemInputAudioTranscriptionCompleted(
     """What the caller said. Comes before, during or after the answer; Yandex repeats it, longer."""
 
     transcript: str = ""
-    content_index: int = 0
+    content_index: Whole = 0
 
 
 class ConversationItemInputAudioTranscriptionFailed(
@@ -119,7 +119,7 @@ class ConversationItemInputAudioTranscriptionFailed(
     """The transcription failed; the turn itself is valid."""
 
     error: ErrorDetail = ErrorDetail()
-    content_index: int = 0
+    content_index: Whole = 0
 
 
 class ConversationItemInputAudioTranscriptionSegment(
@@ -131,7 +131,7 @@ class ConversationItemInputAudioTranscriptionSegment(
     speaker: str = ""
     start: float = 0.0  # s
     end: float = 0.0  # s
-    content_index: int = 0
+    content_index: Whole = 0
 
 
 class InputAudioBufferCommitted(_OfItem, frozen=True, tag="input_audio_buffer.committed"):
@@ -147,13 +147,13 @@ class InputAudioBufferCleared(_Server, frozen=True, tag="input_audio_buffer.clea
 class InputAudioBufferSpeechStarted(_OfItem, frozen=True, tag="input_audio_buffer.speech_started"):
     """The server hears the caller speak; `item_id` is her future item."""
 
-    audio_start_ms: int = 0  # in all audio appended, moved back by the prefix padding
+    audio_start_ms: Whole = 0  # in all audio appended, moved back by the prefix padding
 
 
 class InputAudioBufferSpeechStopped(_OfItem, frozen=True, tag="input_audio_buffer.speech_stopped"):
     """The server hears that she has stopped."""
 
-    audio_end_ms: int = 0  # in all audio appended, with the silence that it waited for
+    audio_end_ms: Whole = 0  # in all audio appended, with the silence that it waited for
 
 
 class InputAudioBufferTimeoutTriggered(
@@ -161,8 +161,8 @@ class InputAudioBufferTimeoutTriggered(
 ):
     """Nobody spoke for the idle timeout; the server commits the silence and answers it."""
 
-    audio_start_ms: int = 0
-    audio_end_ms: int = 0
+    audio_start_ms: Whole = 0
+    audio_end_ms: Whole = 0
 
 
 class InputAudioBufferDtmfEventReceived(
@@ -171,8 +171,8 @@ class InputAudioBufferDtmfEventReceived(
     """A key was pressed, where the server owns the line. Either time is there, or none."""
 
     digit: str  # 0-9 * # A-D
-    timestamp_ms: int | None = None  # Yandex's shape
-    received_at: int | None = None  # s since 1970, OpenAI's shape
+    timestamp_ms: Whole | None = None  # Yandex's shape
+    received_at: Whole | None = None  # s since 1970, OpenAI's shape
 
 
 class OutputAudioBufferStarted(_Server, frozen=True, tag="output_audio_buffer.started"):
@@ -210,7 +210,7 @@ class ResponseOutputItemAdded(_Server, frozen=True, tag="response.output_item.ad
 
     item: Item
     response_id: str = ""
-    output_index: int = 0
+    output_index: Whole = 0
 
 
 class ResponseContentPartAdded(_OfPart, frozen=True, tag="response.content_part.added"):
@@ -268,7 +268,7 @@ class ResponseOutputItemDone(_Server, frozen=True, tag="response.output_item.don
 
     item: Item
     response_id: str = ""
-    output_index: int = 0
+    output_index: Whole = 0
 
 
 class ResponseFunctionCallArgumentsDelta(
