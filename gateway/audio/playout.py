@@ -77,7 +77,7 @@ class _Chunk:
     size: int = field(init=False)  # bytes, known from the length of the base64 text
 
     def __post_init__(self) -> None:
-        self.size = len(self.delta) * 3 // 4 - self.delta[-2:].count("=")
+        self.size = max(0, len(self.delta) * 3 // 4 - self.delta[-2:].count("="))
 
 
 class Playout:
