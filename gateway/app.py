@@ -46,6 +46,8 @@ SWEEP = 5.0  # s between looks at ports in quarantine
 FRESH = 60.0  # s for which a session that was ready proves that a backend is there
 PROBE = 2.0  # s that /readyz waits for a backend
 FAREWELL = 2.0  # s that the last BYEs have to be answered
+# JSON lets these stand in a text, but a reader may take them for the end of the line
+LINE_ENDS = {ord(end): f"\\u{ord(end):04x}" for end in "\x85\u2028\u2029"}
 
 log = structlog.get_logger()
 
@@ -261,7 +263,7 @@ class Gateway:
         path = self._config.records.calls
         if path is None:
             return
-        line = json.dumps(record.as_dict(), ensure_ascii=False)
+        line = json.dumps(record.as_dict(), ensure_ascii=False).translate(LINE_ENDS)
         try:
             await asyncio.to_thread(_append, path, line)
         except OSError as error:
