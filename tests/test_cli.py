@@ -1,0 +1,117 @@
+"""Arguments in, one command each, an exit code: 0 done, 1 refused or failed, 2 usage."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from gateway.cli import main
+
+CONFIG = Path(__file__).parents[1] / "config"
+WITHIN = 30.0  # s for a process to start or to end
+
+
+@pytest.mark.parametrize("command", ["serve", "check", "demo", "simulate"])
+def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    assert command in capsys.readouterr().out
+    assert main([command, "--help"]) == 0
+
+
+@pytest.mark.parametrize("argv", [["frobnicate"], ["check", "--what"], ["simulate", "--port", "x"]])
+def test_wrong_usage_is_2(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(argv) == 2
+    assert "Error" in capsys.readouterr().err
+
+
+def test_the_built_in_configuration_is_valid(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check"]) == 0
+    assert "valid" in capsys.readouterr().out
+
+
+def test_a_valid_file_and_what_has_no_effect_yet(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", "--config", str(CONFIG / "gateway.yaml")]) == 0
+    out = capsys.readouterr().out
+    assert "note: media.echo: has no effect yet" in out
+    assert out.rstrip().endswith("is valid.")
+
+
+@pytest.mark.parametrize("command", ["check", "serve"])
+def test_every_mistake_is_printed_and_nothing_started(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "bad.yaml"
+    file.write_text("sip: {max_cals: 3}\nlog: {level: loud}\nroutes: [{agent: nobody}]\n")
+
+    assert main([command, "--config", str(file)]) == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split(": ")[:2] for line in lines] == [
+        [f"{file}:1", "sip.max_cals"],
+        [f"{file}:2", "log.level"],
+        [f"{file}:3", "routes[0].agent"],
+    ]
+
+
+def test_a_file_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", "--config", str(tmp_path / "none.yaml")]) == 1
+    assert "No such file" in capsys.readouterr().err
+
+
+def test_an_address_that_is_taken_is_a_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+        taken.bind(("127.0.0.1", 0))
+        file = tmp_path / "gateway.yaml"
+        file.write_text(
+            f"sip: {{listen: [udp:127.0.0.1:{taken.getsockname()[1]}]}}\n"
+            "api: {listen: 127.0.0.1:0}\n"
+        )
+        assert main(["serve", "--config", str(file)]) == 1
+    assert "in use" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("script", ["turns: [{sya: Hello}]", "turns: [", "3"])
+def test_a_script_with_mistakes(
+    script: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "script.yaml"
+    file.write_text(script)
+
+    assert main(["simulate", "--script", str(file)]) == 1
+    assert str(file) in capsys.readouterr().err
+
+
+def test_a_script_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["simulate", "--script", "/nowhere/script.yaml"]) == 1
+    assert "/nowhere/script.yaml" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("argv", "begins"),
+    [
+        (["simulate", "--port", "0", "--profile", "yandex"], "Realtime simulator at ws://127."),
+        (["serve", "--config", "gateway.yaml"], '{"sip": ["udp:127.0.0.1:'),
+    ],
+)
+def test_a_service_ends_by_sigterm_with_0(argv: list[str], begins: str, tmp_path: Path) -> None:
+    (tmp_path / "gateway.yaml").write_text(
+        "sip: {listen: [udp:127.0.0.1:0]}\nmedia: {listen: 127.0.0.1}\napi: {listen: 127.0.0.1:0}\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-m", "gateway", *argv], cwd=tmp_path, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert process.stdout
+        assert process.stdout.readline().startswith(begins)
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=WITHIN)
+        assert process.returncode == 0
+    finally:
+        process.kill()
+        process.communicate()
