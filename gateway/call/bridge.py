@@ -177,7 +177,8 @@ class Bridge:
 
     def press(self, digit: str, now: float) -> list[Action]:
         """The caller pressed a key."""
-        return self._keys(self._keypad.press(digit, now), now)
+        events = self._keypad.press(digit, now)
+        return self._keys(events, now) if events else self._interrupt_again(now)
 
     def appended(self, samples: int, now: float) -> None:
         """So much of the caller's audio was given to the model, at its rate."""
@@ -372,11 +373,17 @@ class Bridge:
                 case Begun():
                     pass
                 case Entered(digits):
+                    actions += self._interrupt_again(now)
                     self._record.digits.append(digits)
                     item = ev.user_text_item(f"Keypad: {digits}")
                     actions += [Send(ev.ConversationItemCreate(item=item))]
                     actions += [Send(ev.ResponseCreate())]
         return actions
+
+    def _interrupt_again(self, now: float) -> list[Action]:
+        """Stop what began to speak within an entry: who types right after a word is answered."""
+        speaks = self._response is not None or self._line.playout.speaking
+        return self._barge_in("digit", now, None) if speaks and self._how.keypad_interrupts else []
 
     # -- the transcript
 

@@ -327,6 +327,25 @@ def test_a_digit_stops_a_response_that_is_only_asked_for() -> None:
     assert talk.bridge.press("4", talk.now) == [cancel(None)]
 
 
+def test_what_begins_to_speak_within_an_entry_is_stopped_too() -> None:
+    """The caller says what will come and types it: the server answers the words meanwhile."""
+    talk = Talk()
+    talk.bridge.press("4", talk.now)
+    talk.create()
+    assert talk.bridge.press("7", talk.now) == [cancel("resp_1")]
+    talk.done(status="cancelled")
+    talk.create("resp_2")
+    talk.speak("item_2", 500, "resp_2")
+    talk.hear(6)
+
+    assert talk.bridge.handle_timer(talk.now + 3) == [
+        cancel("resp_2"),
+        truncate("item_2", 98),
+        Send(ev.ConversationItemCreate(item=ev.user_text_item("Keypad: 47"))),
+        CREATE,
+    ]
+
+
 def test_digits_that_do_not_interrupt() -> None:
     talk = Talk(keypad_interrupts=False)
     talk.create()
