@@ -102,6 +102,12 @@ class MemoryModel:
         """What the server said, of one type."""
         return [event for _, event in self.said if event["type"] == kind]
 
+    async def until(self, kind: str) -> None:
+        """Wait until the server has said one more event of a type."""
+        before = len(self.answers(kind))
+        while len(self.answers(kind)) == before:  # noqa: ASYNC110 - virtual time costs nothing
+            await asyncio.sleep(0.005)
+
     def audio(self, item_id: str) -> bytes:
         """All that the server said of an item, PCM at its rate."""
         import base64
