@@ -266,6 +266,8 @@ class Call:
             self._record.sip_reason = cleaned(event.reason) if event.reason else None
         self._record.sip_status = event.status
         self._record.ended_at = self._x.wall()
+        if self._talk:
+            self._x.engine.remove(self._talk.leg)  # no packet follows the BYE
         self._over.set()
 
     def _negotiate(self, offer: bytes) -> tuple[bytes, Media]:

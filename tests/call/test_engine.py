@@ -1,0 +1,301 @@
+"""One tick for all calls: its order, its budget, and that a call's fault stays its own."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import time
+from collections.abc import Callable
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from gateway.audio.frame import Samples
+from gateway.audio.playout import Part
+from gateway.call.engine import CATCH_UP, Engine, Leg, TimerDescriptor
+from gateway.rtp.packet import Packet, encode, parse
+
+from .talk import PHONE, make_line
+
+
+class Port:
+    """A port whose other end is the test."""
+
+    def __init__(self, number: int) -> None:
+        self.address = ("192.0.2.1", number)
+        self.sent: list[Packet] = []
+        self.arrived: list[tuple[bytes, tuple[str, int]]] = []
+        self.connected: tuple[str, int] | None = None
+
+    def send(self, data: bytes, target: tuple[str, int]) -> bool:
+        assert target == PHONE
+        self.sent.append(parse(data))
+        return True
+
+    def receive(self) -> list[tuple[bytes, tuple[str, int]]]:
+        arrived, self.arrived = self.arrived, []
+        return arrived
+
+    def connect(self, target: tuple[str, int]) -> None:
+        self.connected = target
+
+    def disconnect(self) -> None:
+        self.connected = None
+
+
+class Ports:
+    """All ports, each always readable."""
+
+    def __init__(self) -> None:
+        self.all: list[Port] = []
+
+    def open(self, now: float) -> Port:
+        self.all.append(Port(4000 + 2 * len(self.all)))
+        return self.all[-1]
+
+    def poll(self) -> list[Port]:
+        return self.all
+
+    def release(self, port: object, now: float) -> None: ...
+    def sweep(self, now: float) -> None: ...
+    def close(self) -> None: ...
+
+
+class Listener:
+    """Writes down what the engine tells, in its order."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+        self.samples = 0
+        self.error: Exception | None = None
+
+    def heard(self, samples: Samples, now: float) -> None:
+        self.told.append("heard")
+        self.samples += len(samples)
+
+    def pressed(self, digit: str, now: float) -> None:
+        self.told.append(f"pressed {digit}")
+
+    def began(self, part: Part, now: float) -> None:
+        self.told.append(f"began {part.item_id}")
+
+    def drained(self, now: float) -> None:
+        self.told.append("drained")
+
+    def broke(self, error: Exception) -> None:
+        self.error = error
+
+
+class Bench:
+    """An engine, and calls on it that can be made as needed."""
+
+    def __init__(self, clock: Callable[[], float] = lambda: 0.0) -> None:
+        self.ports = Ports()
+        self.engine = Engine(self.ports, clock)
+        self.now = 0.0
+
+    def call(self) -> tuple[Leg, Port, Listener]:
+        port, listener = self.ports.open(0.0), Listener()
+        leg = Leg(port, make_line(now=self.now), listener)
+        self.engine.add(leg)
+        return leg, port, listener
+
+    def tick(self, times: int = 1, missed: int = 0) -> None:
+        for _ in range(times):
+            self.now += 0.02
+            self.engine.tick(self.now, missed)
+
+
+def speech(ms: int) -> str:
+    return base64.b64encode(np.full(ms * 24, 900, "<i2").tobytes()).decode()
+
+
+def say(leg: Leg, item: str, ms: int) -> None:
+    leg.line.playout.push(Part("resp_1", item, 0), speech(ms))
+    leg.line.playout.finish(item)
+
+
+def sound(sequence: int) -> tuple[bytes, tuple[str, int]]:
+    return encode(Packet(0, sequence, sequence * 160, 9, bytes(160))), PHONE
+
+
+def test_a_packet_leaves_with_every_tick() -> None:
+    """Sequence and timestamp without a break, speech or not."""
+    bench = Bench()
+    leg, port, _ = bench.call()
+    bench.tick(3)
+    say(leg, "item_1", 60)
+    bench.tick(7)
+
+    assert [packet.sequence for packet in port.sent] == list(range(100, 110))
+    steps = {b.timestamp - a.timestamp for a, b in pairwise(port.sent)}
+    assert steps == {160}
+    assert [packet.marker for packet in port.sent] == [True] + [False] * 9
+
+
+def test_what_is_told_in_the_order_of_the_sound() -> None:
+    bench = Bench()
+    leg, port, listener = bench.call()
+    say(leg, "item_1", 40)
+    port.arrived.append(sound(1))
+    event = encode(Packet(101, 2, 320, 9, bytes([7, 10, 0, 160]), marker=True))
+    port.arrived.append((event, PHONE))
+    bench.tick(5)
+
+    assert [word for word in listener.told if word != "heard"] == [
+        "pressed 7",
+        "began item_1",
+        "drained",
+    ]
+    assert listener.samples > 0
+
+
+def test_appends_are_staggered_over_two_ticks() -> None:
+    """Each call's model gets 40 ms at a time, and never all calls in the same tick."""
+    bench = Bench()
+    calls = [bench.call() for _ in range(4)]
+    counts = []
+    for number in range(1, 9):
+        for _, port, _ in calls:
+            port.arrived.append(sound(number))
+        before = [len(listener.told) for _, _, listener in calls]
+        bench.tick()
+        counts.append(
+            sum(
+                len(listener.told) > count
+                for (_, _, listener), count in zip(calls, before, strict=True)
+            )
+        )
+
+    assert counts == [2] * 8
+    assert all(listener.samples in (7 * 480, 8 * 480) for _, _, listener in calls)
+
+
+def test_the_emptiest_playout_is_decoded_first_and_only_within_the_budget() -> None:
+    """Replies that arrive in the same millisecond must not hold up anybody's packets."""
+    times = iter(np.arange(0.0, 10.0, 0.003))
+    bench = Bench(clock=lambda: float(next(times)))
+    full, empty, other = (bench.call()[0] for _ in range(3))
+    say(full, "item_1", 500)
+    full.line.playout.decode_one()
+    for leg in (full, empty, other):
+        leg.line.playout.push(Part("resp_1", "item_2", 0), speech(500))
+    bench.engine._legs[full.port].line.prepare()  # it alone has begun to speak
+    decoded = [leg.line.playout.decoded for leg in (full, empty, other)]
+    assert decoded[1:] == [0, 0]
+
+    hungry = bench.engine._hungry()
+    for leg in hungry:
+        bench.engine._decode(leg)
+
+    assert hungry == [empty, other, full]
+    assert [leg.line.playout.undecoded for leg in hungry] == [False, True, True]
+
+
+def test_a_call_that_fails_is_taken_off_and_the_others_go_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bench = Bench()
+    broken, broken_port, broken_listener = bench.call()
+    _, port, listener = bench.call()
+    bench.tick()
+
+    def fail(now: float) -> None:
+        raise RuntimeError("our own mistake")
+
+    monkeypatch.setattr(broken.line, "sent", fail)
+    bench.tick(5)
+
+    assert isinstance(broken_listener.error, RuntimeError)
+    assert len(broken_port.sent) == 2
+    assert len(port.sent) == 6
+    assert listener.error is None
+
+
+def test_a_call_that_is_removed_is_silent() -> None:
+    bench = Bench()
+    leg, port, listener = bench.call()
+    bench.tick()
+    bench.engine.remove(leg)
+    bench.engine.remove(leg)
+    port.arrived.append(sound(1))
+    bench.tick(4)
+
+    assert len(port.sent) == 1
+    assert listener.told == []
+
+
+def test_the_kernel_filters_once_the_source_is_known() -> None:
+    """And hears everybody again when a re-INVITE moves the stream."""
+    bench = Bench()
+    leg, port, _ = bench.call()
+    bench.tick()
+    assert port.connected is None
+    port.arrived.append(sound(1))
+    bench.tick()
+    assert port.connected == PHONE
+
+    leg.reconnect()
+    assert port.connected is None
+
+
+def test_missed_ticks_are_time_that_passed() -> None:
+    """No burst follows: the timestamps go on where the clock is."""
+    bench = Bench()
+    _, port, _ = bench.call()
+    bench.tick(2)
+    bench.tick(missed=5)
+    bench.tick(2)
+
+    stamps = [packet.timestamp for packet in port.sent]
+    assert [(b - a) // 160 for a, b in pairwise(stamps)] == [1, 1, 6, 1]
+
+
+def test_the_timer_descriptor_ticks_every_20_ms() -> None:
+    ticks: list[tuple[float, int]] = []
+
+    async def main() -> None:
+        ticker = TimerDescriptor()
+        ten = asyncio.Event()
+
+        def tick(now: float, missed: int) -> None:
+            ticks.append((now, missed))
+            if len(ticks) >= 10:
+                ten.set()
+
+        ticker.start(tick)
+        async with asyncio.timeout(10):
+            await ten.wait()
+        ticker.stop()
+        ticker.stop()
+
+    asyncio.run(main())
+
+    took = ticks[9][0] - ticks[0][0]
+    # absolute deadlines: a late tick is followed by a punctual one
+    assert took == pytest.approx(9 * 0.02 + 0.02 * sum(m for _, m in ticks[1:]), abs=0.04)
+
+
+def test_a_loop_that_was_away_makes_up_for_two_ticks_at_most() -> None:
+    ticks: list[int] = []
+
+    async def main() -> None:
+        ticker = TimerDescriptor()
+        some = asyncio.Event()
+
+        def tick(now: float, missed: int) -> None:
+            ticks.append(missed)
+            if len(ticks) > CATCH_UP:
+                some.set()
+
+        ticker.start(tick)
+        time.sleep(0.2)  # noqa: ASYNC251 - the loop is to be held up
+        async with asyncio.timeout(10):
+            await some.wait()
+        ticker.stop()
+
+    asyncio.run(main())
+
+    assert ticks[0] >= 7
+    assert ticks[1:CATCH_UP] == [0]
