@@ -203,26 +203,11 @@ def _start_lines() -> Iterator[Named]:
     yield "space before", request(start=f" INVITE {uri} SIP/2.0")
     yield "no URI", request(start="INVITE SIP/2.0")
     for other in (
-        *(
-            "sip:",
-            "sip:@",
-            "sip:@@",
-            "sip:a@b@c",
-            "sips:x",
-            "tel:",
-            "tel:+1;x",
-            "http://x/",
-            "urn:a:b",
-        ),
+        *("sip:", "sip:@", "sip:@@", "sip:a@b@c", "sips:x", "tel:", "tel:+1;x", "http://x/"),
+        "urn:a:b",
         *("sip:[::1", "sip:[:::::]", "sip:x@[fe80::1%25eth0]", "sip:a@b:c", "<sip:a@b>", "*", ":"),
-        *(
-            "sip:%",
-            "sip:%00%0d%0aX:y@h",
-            "sip:\udcff\udcfe@h",
-            "sip:a b@h",
-            "sip:a@h?x\x7f",
-            "sip:%zz@h",
-        ),
+        *("sip:%", "sip:%00%0d%0aX:y@h", "sip:\udcff\udcfe@h", "sip:a b@h", "sip:a@h?x\x7f"),
+        "sip:%zz@h",
         *(f"sip:{'a' * 50_000}@h", f"sip:a@{'h' * 50_000}", f"sip:a@h{';p=1' * 10_000}", "SIP:A@H"),
     ):
         yield f"URI {other[:20]!r}", request(uri=other)
@@ -281,25 +266,10 @@ def _addresses() -> Iterator[Named]:
         yield f"tag {tag[:9]!r} in To", request(to=f"<sip:7000@192.0.2.1>;tag={tag}")
         yield f"tag {tag[:9]!r} of BYE", request("BYE", to=f"<sip:7000@h>;tag={tag}", body=b"")
     for address in (
-        *(
-            "*",
-            "sip:a@b",
-            "sip:a@b;tag=x;tag",
-            '"a" sip:a@b',
-            '"a',
-            '"a"',
-            "<sip:a@b",
-            "sip:a@b>",
-            "<>",
-        ),
-        *(
-            "< sip:a@b >;tag=m",
-            "<sip:a@b> tag=m",
-            '"\\"<sip:a@b>',
-            '<sip:a@b>;x="',
-            "<tel:+1>",
-            "<x:>",
-        ),
+        *("*", "sip:a@b", "sip:a@b;tag=x;tag", '"a" sip:a@b', '"a', '"a"', "<sip:a@b", "sip:a@b>"),
+        "<>",
+        *("< sip:a@b >;tag=m", "<sip:a@b> tag=m", '"\\"<sip:a@b>', '<sip:a@b>;x="', "<tel:+1>"),
+        "<x:>",
         *("a <sip:a@b>, b <sip:c@d>", "\u202e\u2066 <sip:a@b>;tag=m", "<sip:%0d%0aX%3a1@b>;tag=m"),
     ):
         yield f"From {address!r}", request(from_=address)
@@ -317,22 +287,14 @@ def _addresses() -> Iterator[Named]:
 def _ways() -> Iterator[Named]:
     for via in (
         *("", "SIP/2.0/UDP", "SIP/2.0/UDP h", "SIP/2.0/UDP h;branch", "SIP/2.0/UDP h;branch=", "h"),
-        *(
-            "SIP/2.0/UDP h;branch=z9hG4bK",
-            "SIP/3.0/UDP h;branch=z9hG4bK1",
-            "SIP / 2.0 / UDP h:5060",
-        ),
+        *("SIP/2.0/UDP h;branch=z9hG4bK", "SIP/3.0/UDP h;branch=z9hG4bK1"),
+        "SIP / 2.0 / UDP h:5060",
         *("SIP/2.0/UDP [::1]:5060;branch=z9hG4bK1", "SIP/2.0/UDP [::1;branch=z9hG4bK1"),
-        *(
-            "SIP/2.0/X-\x0b h;branch=z9hG4bK1",
-            'SIP/2.0/UDP h;branch="z9hG4bK,1"',
-            "SIP/2.0/UDP h,,,",
-        ),
+        *("SIP/2.0/X-\x0b h;branch=z9hG4bK1", 'SIP/2.0/UDP h;branch="z9hG4bK,1"'),
+        "SIP/2.0/UDP h,,,",
         *("SIP/2.0/UDP h;received=1.2.3.4;rport=9;branch=z9hG4bK1", "SIP/2.0/UDP h;rport;rport"),
-        *(
-            "SIP/2.0/UDP h;maddr=224.0.0.1;ttl=255;branch=z9hG4bK1",
-            "SIP/2.0/TLS-SCTP h;branch=z9hG4bK1",
-        ),
+        "SIP/2.0/UDP h;maddr=224.0.0.1;ttl=255;branch=z9hG4bK1",
+        "SIP/2.0/TLS-SCTP h;branch=z9hG4bK1",
         *(f"SIP/2.0/UDP h;branch=z9hG4bK{'x' * 50_000}", f"SIP/2.0/UDP h{',SIP/2.0/UDP h' * 4000}"),
         *(f"SIP/2.0/UDP {'h' * 300};branch=z9hG4bK1", "SIP/2.0/UDP \udcff;branch=z9hG4bK1"),
     ):
@@ -368,17 +330,8 @@ def _strays() -> Iterator[Named]:
 def _responses() -> Iterator[Named]:
     for status in (
         *("100 Trying", "180", "200 OK", "302 Moved", "401 X", "487 X", "503 X", "699 X", "700 X"),
-        *(
-            "99 X",
-            "1000 X",
-            "-1 X",
-            "２００ OK",
-            "200OK",
-            "200 \udcff",
-            "",
-            "2e2 X",
-            "200 " + "x" * 50_000,
-        ),
+        *("99 X", "1000 X", "-1 X", "２００ OK", "200OK", "200 \udcff", "", "2e2 X"),
+        "200 " + "x" * 50_000,
     ):
         for method in ("INVITE", "BYE", "OPTIONS"):
             start = f"SIP/2.0 {status}"
@@ -386,32 +339,11 @@ def _responses() -> Iterator[Named]:
 
 
 _PIECES: tuple[bytes, ...] = (
-    *(
-        b"",
-        b"\r\n",
-        b"\r\n\r\n",
-        b"\0",
-        b"\xff",
-        b" ",
-        b"\t",
-        b",",
-        b";",
-        b'"',
-        b"<",
-        b">",
-        b":",
-        b"@",
-    ),
+    *(b"", b"\r\n", b"\r\n\r\n", b"\0", b"\xff", b" ", b"\t", b",", b";", b'"', b"<", b">", b":"),
+    b"@",
     *(b"=", b"\r\n ", b"99999999999", b"-1", b"\xc2\x85", b"\xe2\x80\xa8", b"\x0b", b"%00", b"\\"),
-    *(
-        b"SIP/2.0",
-        b";tag=x",
-        b"z9hG4bK",
-        b"Via: ",
-        b"[::1]",
-        b"\r\nTo: <sip:a@b>;tag=t\r\n",
-        b"a" * 500,
-    ),
+    *(b"SIP/2.0", b";tag=x", b"z9hG4bK", b"Via: ", b"[::1]", b"\r\nTo: <sip:a@b>;tag=t\r\n"),
+    b"a" * 500,
 )
 
 
