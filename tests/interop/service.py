@@ -51,15 +51,16 @@ class Service:
 
     def model_so_far(self) -> Samples:
         """What the model said in the newest call, as far as it is written, once a second."""
-        files = sorted(self._recordings.glob("*.wav"), key=lambda path: path.stat().st_mtime)
+        (*_, newest) = [line["call_id"] for line in self.log() if line["event"] == "call_answered"]
         try:
-            return read_wav(files[-1])[1] if files else silence(0)
-        except (EOFError, wave.Error):
+            return read_wav(self._recordings / f"{newest}.wav")[1]
+        except (FileNotFoundError, EOFError, wave.Error):
             return silence(0)  # it is being made
 
     def log(self, sip_call_id: str | None = None) -> list[dict[str, Any]]:
         """The lines of the log, of all calls or of one."""
-        lines = [json.loads(line) for line in self._program.printed.splitlines()]
+        whole = [it for it in self._program.printed.splitlines(keepends=True) if it.endswith("\n")]
+        lines = [_log_line(text) for text in whole]
         return [line for line in lines if sip_call_id in (None, line.get("sip_call_id"))]
 
     def complaints(self, sip_call_id: str | None = None) -> list[dict[str, Any]]:
@@ -92,6 +93,14 @@ class Service:
         code = self._program.stop()
         assert code == 0, self._program.printed
         assert "Traceback" not in self._program.printed, self._program.printed
+
+
+def _log_line(text: str) -> dict[str, Any]:
+    """A line of the log; what is none, as a warning of Python, is a complaint all the same."""
+    try:
+        return dict(json.loads(text))
+    except ValueError:
+        return {"level": "error", "event": text}
 
 
 @contextmanager

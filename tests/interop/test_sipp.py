@@ -15,9 +15,9 @@ import pytest
 
 from gateway.rtp.packet import Packet
 
-from .programs import HOST, excuse, free_port, need
+from .programs import HOST, excuse, free_port, need, until
 from .service import Service, serving
-from .sipp_phone import call
+from .sipp_phone import call, calling
 from .sound import FRAME, found_at, loud_seconds, pause, read_wav, voice, write_alaw, write_pcap
 
 LONG = "I will go on and on, about the weather in the mountains and the price of tea. " * 3
@@ -48,7 +48,11 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         config = {
             "backends": backends,
             "agents": {name: {"backend": name} for name in backends},
-            "routes": [{"to": name, "agent": name} for name in backends],
+            "routes": [
+                *({"to": name, "agent": name} for name in backends),
+                {"to": "codec", "agent": "caller"},
+                {"to": "late", "agent": "silent"},
+            ],
         }
         with serving(tmp_path_factory.mktemp("sipp"), config) as running:
             yield running
@@ -193,14 +197,30 @@ def test_no_route(service: Service, tmp_path: Path) -> None:
 
 def test_no_codec_in_common(service: Service, tmp_path: Path) -> None:
     """488 with a Warning that says why."""
-    call(service, "dialogue", "refused_488", tmp_path)
+    call(service, "codec", "refused_488", tmp_path)
+    record = service.record("codec")
+    assert (record["sip_status"], record["cause"]) == (488, "media_not_acceptable")
 
 
-def test_no_backend(service: Service, tmp_path: Path) -> None:
-    """503 with Retry-After, and the log has the backend's reason."""
-    call(service, "closed", "refused_503", tmp_path)
-    record = service.record("closed")
+@pytest.mark.parametrize("to", ["closed", "late"])
+def test_no_backend(service: Service, tmp_path: Path, to: str) -> None:
+    """503 with Retry-After, at once or after 3 s, and the log has the backend's reason."""
+    call(service, to, "refused_503", tmp_path)
+    record = service.record(to)
     assert (record["sip_status"], record["cause"]) == (503, "backend_unavailable")
     (line, *_) = service.complaints(record["sip_call_id"])
     assert line["event"] == "backend_failed"
     assert line["reason"]
+
+
+def test_sigterm_in_the_middle_of_a_call(tmp_path: Path) -> None:
+    """The caller gets a BYE, the record is written, the process ends with 0."""
+    need("sipp")
+    write_alaw(tmp_path / "caller.alaw", pause(20))
+    with serving(tmp_path / "gateway", {}) as service:
+        with calling(service, "100", "gateway_hangs_up", tmp_path):
+            until(lambda: any(it["event"] == "call_answered" for it in service.log()), "an answer")
+            service.stop()
+        (record,) = service.records()
+        assert (record["ended_by"], record["cause"]) == ("gateway", "shutdown")
+        assert record["sip_status"] == 200

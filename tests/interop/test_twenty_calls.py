@@ -46,6 +46,7 @@ def test_twenty_calls_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]
         assert (record["sip_status"], record["cause"]) == (200, "hang_up")
         assert len(record["turns"]) >= 1
         assert record["rtp"]["received"] > 0.9 * SECONDS * 50
+        assert record["rtp"]["lost"] == 0
     for stream in streams:
         assert stream.missing == 0
         # the time of packets that a busy machine kept us from sending is skipped, never sent late
