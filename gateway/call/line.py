@@ -35,7 +35,10 @@ from .record import RtpCounts
 
 RATE = 8000  # Hz, the samples of G.711, and its RTP clock
 FRAME = RATE * FRAME_MS // 1000
-STOPPED = 0.06  # s without audio after which the clock fills in (media.md b 4)
+# s without audio after which the clock fills in, all of it at once: so a server that ends a turn by
+# so much silence ends it no later, and a network that holds packets back for less puts no hole
+# into a word.
+STOPPED = 0.2
 HOLD_SILENCE = 2.0  # s of silence that the model hears of a hold, enough to end any turn
 
 
@@ -141,6 +144,8 @@ class Line:
         samples = 0  # what is no speech has a place in the sequence, but takes no time
         if packet.payload_type in self._decoders:
             samples = len(packet.payload)
+            if not self.on_hold:
+                self._last_audio_at = now
         elif packet.payload_type == self._media.event_payload_type:
             pressed = self._digits.receive(packet, now)
             digits = [digit.digit for digit in pressed if not digit.ended]
@@ -223,8 +228,8 @@ class Line:
         if not media.sending:
             self.packet, self._marker = None, True  # the stream begins anew after the pause
             self._held_since = now if self._held_since is None else self._held_since
-        elif self._held_since is not None:
-            self._held_since, self._last_audio_at, self._filled = None, now, 0
+        else:
+            self._held_since = None
 
     def _prime(self) -> None:
         """Feed the resampler ahead by its own delay, so that what leaves is what was counted."""
@@ -254,7 +259,6 @@ class Line:
             self._add(self._concealer.fill(missing) if conceal else silence(missing))
             return
         self._filled = 0
-        self._last_audio_at = now
         decoder = self._decoders.get(ordered.payload_type)  # a re-INVITE may have taken it away
         samples = decoder.decode(ordered.payload) if decoder else silence(len(ordered.payload))
         if self._digits.covers(ordered.timestamp, len(samples), now):
