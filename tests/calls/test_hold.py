@@ -104,7 +104,7 @@ def test_a_caller_on_hold_hears_nothing_and_misses_nothing(
             assert since(phone, began) == []
             seconds, peak = appended(home, began)
             assert seconds == pytest.approx(2, abs=0.2)
-            assert peak == 0
+            assert peak < 20  # the silence of A-law is 8, not 0
 
             assert await phone.resume()
             resumed = now()
