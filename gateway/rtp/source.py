@@ -12,7 +12,8 @@ Probation (RFC 3550 A.1, made stricter): 4 packets in a row, in sequence, of one
 60 ms, and no other source of the same rank meanwhile. Where the signalled address could well
 speak for itself, a source of rank 3 must also have been there for a second, so that a sprayer who
 comes before the caller does not win; behind NAT (the SDP has a private address, the source a public
-one) the probation is enough. So ask only from the answer to the call on: time starts with a packet.
+one, and the SIP came from no private one) the probation is enough. So ask only from the answer to
+the call on: time starts with a packet.
 
 Until a source is locked ours go to the signalled address. A locked source never changes; a new
 address in the signalling opens the rule again. Packets of the locked source pass while their
@@ -176,6 +177,8 @@ class SourceRule:
         if source[0] in (signalled[0], self._signalling_host):
             return 2, 0.0
         behind_nat = _is_private(signalled[0]) and not _is_private(source[0])
+        if self._signalling_host and _is_private(self._signalling_host):
+            behind_nat = False  # its SIP came past no NAT, so neither does its sound
         return 3, 0.0 if behind_nat else PATIENCE
 
 

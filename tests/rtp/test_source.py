@@ -116,6 +116,13 @@ class TestStranger:
         assert stream(rule, NAT, 5) == [False, False, False, True, True]
         assert (rule.locked, rule.target, rule.rejected) == (True, NAT, 3)
 
+    def test_a_neighbour_is_behind_no_nat(self) -> None:
+        """SIP from a private address came past no NAT: a public sprayer has to be patient."""
+        rule = SourceRule("learn", BEHIND_NAT, signalling_host=BEHIND_NAT[0])
+        assert not any(stream(rule, NAT, 25))
+        assert rule.accept(packet(100), BEHIND_NAT, 0.5)
+        assert rule.target == BEHIND_NAT
+
     def test_four_packets_must_span_60_ms(self) -> None:
         rule = SourceRule("learn", BEHIND_NAT)
         assert not any(stream(rule, NAT, 12, interval=0.005))
