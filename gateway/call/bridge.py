@@ -191,10 +191,11 @@ class Bridge:
         if turn and turn.first_rtp_ms is None and part.response_id == self._turn_response:
             turn.first_rtp_ms = self._since_turn(now)
 
-    def drained(self, now: float) -> list[Action]:
+    def drained(self, now: float) -> None:
         """All that the model said so far has left for the caller."""
         self._end_greeting()
-        return [HangUp("model", "hang_up")] if self._farewell else []
+        if self._farewell:  # the far end's jitter buffer still plays what it holds
+            self._farewell_ends = min(self._farewell_ends, now + self._how.loop_delay)
 
     def handle_timer(self, now: float) -> list[Action]:
         """Do what is due at `deadline`."""
@@ -266,7 +267,7 @@ class Bridge:
             self._retried = False
             actions = self._run(calls, now)
         if self._line.playout.idle:
-            actions += self.drained(now)
+            self.drained(now)
         return actions
 
     def _failed(self, response: ev.Response) -> list[Action]:

@@ -72,7 +72,8 @@ class Talk:
 
     def drained(self, now: float) -> None:
         """The line fell silent."""
-        self._owner.act(self.bridge.drained(now))
+        self.bridge.drained(now)
+        self._owner.act([])  # its deadline may be another now
 
     def broke(self, error: Exception) -> None:
         """The sound of this call failed."""

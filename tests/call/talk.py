@@ -84,18 +84,16 @@ class Talk:
     def done(self, response: str = "resp_1", status: str = "completed") -> list[Action]:
         return self.receive(ev.ResponseDone(response=ev.Response(id=response, status=status)))
 
-    def hear(self, frames: int) -> list[Action]:
+    def hear(self, frames: int) -> None:
         """Let the caller hear so many frames, as the engine would."""
-        actions: list[Action] = []
         for _ in range(frames):
             self.now += 0.02
             begun = self.line.sent(self.now)
             if begun:
                 self.bridge.began(begun, self.now)
             if self.line.playout.idle:
-                actions += self.bridge.drained(self.now)
+                self.bridge.drained(self.now)
             self.line.prepare()
-        return actions
 
     def interrupt(self, start_ms: int = 0) -> list[Action]:
         return self.receive(

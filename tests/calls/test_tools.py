@@ -41,7 +41,7 @@ def last_loud(phone: Phone) -> float:
 
 @pytest.mark.parametrize("speed", [1.0, 5.0, 20.0])
 def test_the_farewell_is_heard_to_its_last_sample(speed: float, tmp_path: Path) -> None:
-    """BYE follows the last packet of speech at once, whenever the model had said it all."""
+    """BYE follows the last packet of speech as soon as the phone's jitter buffer has played it."""
 
     async def main() -> None:
         async with house(tmp_path, {"turns": [HANG_UP]}, speed=speed) as home:
@@ -53,7 +53,7 @@ def test_the_farewell_is_heard_to_its_last_sample(speed: float, tmp_path: Path) 
                 assert home.holds_nothing()
 
             (at,) = sip.times("BYE")
-            assert 0 <= at - last_loud(phone) < 0.06
+            assert 0.06 <= at - last_loud(phone) < 0.13  # media.playout_delay is 60 ms
             item_id = home.model.answers("response.output_audio.delta")[0]["item_id"]
             spoken = len(home.model.audio(item_id)) / 48000
             assert record["usage"]["audio_out_s"] == pytest.approx(spoken, abs=0.01)
