@@ -53,7 +53,8 @@ def test_the_farewell_is_heard_to_its_last_sample(speed: float, tmp_path: Path) 
                 assert home.holds_nothing()
 
             (at,) = sip.times("BYE")
-            assert 0.06 <= at - last_loud(phone) < 0.13  # media.playout_delay is 60 ms
+            # media.playout_delay is 60 ms; the phone looks every 20 ms
+            assert 0.04 <= at - last_loud(phone) < 0.13
             item_id = home.model.answers("response.output_audio.delta")[0]["item_id"]
             spoken = len(home.model.audio(item_id)) / 48000
             assert record["usage"]["audio_out_s"] == pytest.approx(spoken, abs=0.01)
