@@ -53,6 +53,7 @@ _APPEND_HEAD = b'{"type":"input_audio_buffer.append","audio":"'
 _APPEND_TAIL = b'"}'
 
 _MAX_TYPE = 100  # characters of an unknown type that are kept
+_MAX_COMMAS = 10_000  # of a message that is put right: each member takes time from every call
 
 _encoder = msgspec.json.Encoder()
 _server_decoder: msgspec.json.Decoder[KnownEvent] = msgspec.json.Decoder(KnownEvent)
@@ -77,6 +78,9 @@ def parse_server(text: str | bytes) -> ServerEvent:
     raw["type"] = _ALIASES.get(raw["type"], raw["type"])
     if raw["type"] not in _SERVER_TYPES:
         return Unknown(raw["type"][:_MAX_TYPE])
+    commas = text.count(",") if isinstance(text, str) else text.count(b",")
+    if commas > _MAX_COMMAS:
+        raise RealtimeError(f"{raw['type']}: too long to be put right")
     try:
         event: KnownEvent = msgspec.convert(_repaired(raw), KnownEvent, strict=False)
     except (ValueError, RecursionError) as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any, Literal, get_args
 
 import msgspec
@@ -350,6 +351,18 @@ class TestServerEvents:
         with pytest.raises(RealtimeError) as caught:
             parse_server(text)
         assert "message" not in str(caught.value)
+
+    @pytest.mark.parametrize("encoding", [str, str.encode])
+    def test_too_long_to_be_put_right(self, encoding: Callable[[str], str | bytes]) -> None:
+        """What fits at once may be long; putting right takes time that calls do not have."""
+        members = "1," * 10_001 + "1"
+        assert parse_server(
+            encoding(f'{{"type": "response.done", "response": {{}}, "x": [{members}]}}')
+        )
+        with pytest.raises(RealtimeError, match="too long to be put right"):
+            parse_server(
+                encoding(f'{{"type": "response.done", "response": {{"id": [{members}]}}}}')
+            )
 
     @given(st.binary(max_size=200) | st.text(max_size=200))
     def test_of_noise(self, text: bytes | str) -> None:
