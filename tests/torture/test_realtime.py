@@ -99,7 +99,7 @@ class Model:
             assert isinstance(json.loads(text)["type"], str)
 
     def pass_time(self, frames: int = 1) -> None:
-        self.act(self.talk.hear(frames))
+        self.talk.hear(frames)
         self.talk.bridge.appended(480 * frames, self.talk.now)
         if (at := self.talk.bridge.deadline) is not None and at <= self.talk.now:
             self.act(self.talk.bridge.handle_timer(self.talk.now))
