@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from gateway.sip.endpoint import Ended, Endpoint, Event, Incoming, Offered, Output, Transmit
 from gateway.sip.grammar import SipError
 from gateway.sip.message import Request, Response, parse
-from tests.sip.wire import FLOW, PEER
+from tests.sip.wire import FLOW, PEER, calling, response
 
-from .hostile import OFFER, all_datagrams, mutations, request
+from .hostile import OFFER, all_datagrams, mutated, mutations, request
 
 REFUSALS = {400, 405, 415, 416, 420, 481, 482, 483, 500, 505}
 INVITE_COPIES = 1 + 10  # a final response and its copies in 32 s, RFC 3261 §17.2.1 timer G
@@ -187,6 +187,32 @@ def test_while_a_call_waits() -> None:
         owner.act(owner.endpoint.bye("t1", owner.now))
         owner.pass_time()
         assert owner.endpoint.idle, name
+
+
+def test_answers_to_what_we_asked() -> None:
+    """
+    Responses to an INVITE and a BYE of ours, bent in every way: what cannot be read is as if it
+    had not come, and the call ends once, at the latest by our timers.
+    """
+    dice = random.Random(6)
+    routes = ["Record-Route: <sip:a;lr>, <sip:b>", "Record-Route: x", "Record-Route: <tel:1>,<>"]
+    contacts = ["Contact: <sip:bob@192.0.2.9;x=%0d%0a>", "Contact: *", "Contact: <tel:1>", "X: y"]
+    for n in range(1500):
+        wire, invite = calling()
+        status = dice.choice(
+            ["180 Ringing", "183 X", "200 OK", "200 OK", "302 X", "404 X", "699 X"]
+        )
+        extra = [dice.choice(routes), dice.choice(contacts)]
+        good = response(invite, status, headers=extra, body=dice.choice([b"", OFFER]))
+        for data in (mutated(good, dice), good, mutated(good, dice)):
+            wire.see(wire.endpoint.receive(data, FLOW, wire.now))
+            wire.wait(wire.now + dice.choice((0.0, 1.0)))
+        wire.see(wire.endpoint.bye("t1", wire.now))
+        if isinstance(wire.last, Request) and wire.last.method in {"BYE", "CANCEL"}:
+            answer = response(wire.last, dice.choice(["200 OK", "481 X", "100 X"]))
+            wire.see(wire.endpoint.receive(mutated(answer, dice), FLOW, wire.now))
+        wire.wait_until_idle()
+        assert sum(isinstance(event, Ended) for event in wire.events) == 1, n
 
 
 @pytest.mark.parametrize(
