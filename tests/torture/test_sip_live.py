@@ -14,6 +14,7 @@ import pytest
 
 from gateway.app import World, running
 from gateway.config import Config
+from gateway.rtp.packet import Packet, encode
 from gateway.simulator.phone import Phone
 from gateway.sip.message import Response, parse
 from gateway.text import cleaned
@@ -134,6 +135,27 @@ def test_calls_of_a_stranger_that_never_confirms(tmp_path: Path) -> None:
         never = [record for record in every if record["to"] == "7000"]
         assert len(never) == 20
         assert {(it["ended_by"], it["cause"]) for it in never} == {("network", "no_ack")}
+
+    run(main())
+
+
+def test_a_stranger_who_may_not_call(tmp_path: Path) -> None:
+    """From an address that is nobody's neighbour: not one byte goes back, and nothing is kept."""
+
+    async def main() -> None:
+        with nothing_breaks() as log:
+            async with house(tmp_path, SCRIPT) as home:
+                answers: list[bytes] = []
+                outside = ("198.51.100.7", 5060)
+                home.network.open(outside, lambda data, source: answers.append(data))
+                datagrams = hostile(500, seed=4)
+                for data in datagrams:
+                    home.network.send(data, outside, GATEWAY)
+                await asyncio.sleep(1.0)
+                assert answers == []
+                assert home.gateway.endpoint.idle
+                assert home.gateway.endpoint.counts == {"not_admitted": len(datagrams)}
+                assert len(log) < 10
 
     run(main())
 
@@ -274,6 +296,66 @@ def test_a_call_over_sockets_does_not_notice(tmp_path: Path) -> None:
         assert len(heard) > 200  # at least 4 s of sound
 
     asyncio.run(main())
+
+
+def test_sprayers_over_sockets(tmp_path: Path) -> None:
+    """
+    Somebody at another address sends sound, garbage and 65,507 bytes to every RTP port, from
+    before the INVITE to the hang-up: nothing comes back to him, the caller's keys are right.
+    """
+
+    async def main() -> None:
+        ports = range(42000, 42020, 2)
+        config = Config.model_validate(
+            {
+                "sip": {"listen": ["udp:127.0.0.1:0"]},
+                "media": {"listen": "127.0.0.1", "ports": "42000-42019"},
+                "agents": {"reception": {"backend": "simulator", "greeting": "Hello there."}},
+                "records": {"calls": str(tmp_path / "calls.jsonl")},
+            }
+        )
+        with (
+            nothing_breaks(),
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sprayer,
+        ):
+            sprayer.setblocking(False)
+            sprayer.bind(("127.0.0.2", 0))
+            async with running(config, World(http=False)) as gateway:
+                spraying = asyncio.create_task(spray_ports(sprayer, ports))
+                phone = await Phone.open()
+                await asyncio.sleep(0.2)
+                await phone.dial("100", gateway.transport.addresses[0])
+                await phone.until_sound()
+                await phone.press("4711#")
+                await phone.until_silence()
+                spraying.cancel()
+                heard = list(phone.heard)
+                await phone.close()
+                await gateway.written()
+            with pytest.raises(BlockingIOError):
+                sprayer.recv(1)
+        (line,) = (tmp_path / "calls.jsonl").read_bytes().splitlines()
+        record = json.loads(line)
+        assert (record["cause"], record["digits"]) == ("hang_up", ["4711"])
+        assert record["rtp"]["lost"] == 0
+        sequences = [it.packet.sequence for it in heard]
+        assert {(b - a) & 0xFFFF for a, b in itertools.pairwise(sequences)} == {1}
+
+    asyncio.run(main())
+
+
+async def spray_ports(sprayer: socket.socket, ports: range) -> None:
+    """50 times a second: a packet of a steady stream to each port, and one that is none."""
+    dice = random.Random(2)
+    for sequence in itertools.count():
+        good = encode(Packet(8, sequence & 0xFFFF, sequence * 160, 666, bytes(160)))
+        for port in ports:
+            for data in (good, dice.randbytes(dice.choice((1, 12, 172))), bytes(65_507)):
+                try:
+                    sprayer.sendto(data, ("127.0.0.1", port))
+                except OSError:
+                    pass  # nobody is there yet, or the buffer is full
+        await asyncio.sleep(0.02)
 
 
 async def options(stranger: socket.socket, address: tuple[str, int]) -> int:
