@@ -9,7 +9,6 @@ virtual time and in memory.
 from __future__ import annotations
 
 import asyncio
-import gc
 import json
 import secrets
 import time
@@ -46,6 +45,7 @@ SWEEP = 5.0  # s between looks at ports in quarantine
 FRESH = 60.0  # s for which a session that was ready proves that a backend is there
 PROBE = 2.0  # s that /readyz waits for a backend
 FAREWELL = 2.0  # s that the last BYEs have to be answered
+LOOK = 0.02  # s between looks whether they were
 # JSON lets these stand in a text, but a reader may take them for the end of the line
 LINE_ENDS = {ord(end): f"\\u{ord(end):04x}" for end in "\x85\u2028\u2029"}
 
@@ -131,7 +131,6 @@ class Gateway:
         """Take calls from now on; each runs in `group`."""
         self._tasks = group
         self._sweeping = group.create_task(self._sweep())
-        gc.freeze()  # what lives as long as the process need not be looked at again
         log.info(
             "listening",
             sip=[f"udp:{host}:{port}" for host, port in self.transport.addresses],
@@ -150,9 +149,10 @@ class Gateway:
 
     async def settle(self) -> None:
         """Let the last BYEs be answered, as long as that may take."""
-        until = self._loop.time() + FAREWELL
-        while self.endpoint.unanswered and self._loop.time() < until:  # noqa: ASYNC110 - nobody could set an event
-            await asyncio.sleep(0.02)
+        for _ in range(round(FAREWELL / LOOK)):
+            if not self.endpoint.unanswered:
+                return
+            await asyncio.sleep(LOOK)
 
     @property
     def calls(self) -> int:

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -160,6 +161,7 @@ async def _serve(settings: Config, path: Path | None) -> int:
         log.warning("no_effect_yet", config=str(path), notice=notice)
     stopped = _stop_signal()
     async with running(settings):
+        gc.freeze()  # what lives as long as the process need not be looked at again
         await stopped.wait()
         log.info("stopping")
     log.info("stopped")
