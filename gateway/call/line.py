@@ -144,7 +144,7 @@ class Line:
         samples = 0  # what is no speech has a place in the sequence, but takes no time
         if packet.payload_type in self._decoders:
             samples = len(packet.payload)
-            if not self.on_hold:
+            if samples and not self.on_hold:
                 self._last_audio_at = now
         elif packet.payload_type == self._media.event_payload_type:
             pressed = self._digits.receive(packet, now)
@@ -197,6 +197,8 @@ class Line:
     def skip(self, frames: int) -> None:
         """Let time pass without packets: the tick came late, and bursts help nobody."""
         self._timestamp = (self._timestamp + frames * FRAME) & 0xFFFFFFFF
+        if self._tracks:
+            self._tracks.model(silence(frames * FRAME))
 
     def cut(self) -> list[Heard]:
         """Stop speaking at once; what was prepared but not sent is silence now."""
@@ -252,7 +254,6 @@ class Line:
             return
         if isinstance(ordered, Gap):
             missing = max(0, ordered.samples - self._filled)
-            self._filled = max(0, self._filled - ordered.samples)
             conceal = ordered.lost and not self._digits.covers(
                 ordered.timestamp, ordered.samples, now
             )
