@@ -136,8 +136,11 @@ class Call:
             self._port = self._x.ports.open(self._x.clock())
         except PortsExhausted:
             raise _Refused(unavailable("no_ports", "No media port is free")) from None
-        host = self._x.media_address or self._caller.invite.flow.local[0]
-        self._local = Local((host, self._port.address[1]), self._x.codecs, self._x.number(31))
+        host, number = self._port.address
+        if host in ("0.0.0.0", "::"):  # what to announce is the address of the route
+            host = self._caller.invite.flow.local[0]
+        address = (self._x.media_address or host, number)
+        self._local = Local(address, self._x.codecs, self._x.number(31))
         try:
             answer, media = self._negotiate(self._caller.invite.request.body)
         except SdpError as error:
@@ -251,13 +254,13 @@ class Call:
         """End the call from our side; who says why first is the one who ended it."""
         self._why = self._why or (by, cause, reason)
         if self._record.answered_at is None:
-            broken = cause == "internal_error"
-            self._refuse(Refusal(500, cause) if broken else unavailable(cause, reason or cause))
-            return
+            ours = cause == "internal_error"
+            self._refuse(Refusal(500, cause) if ours else unavailable(cause, reason or cause))
         header = None  # RFC 3326; Q.850: 31 is normal, 41 a temporary failure, 102 a timer's expiry
         if cause != "hang_up":
             number = {"rtp_timeout": 102, "max_duration": 102, "shutdown": 31}.get(cause, 41)
             header = f'Q.850;cause={number};text="{cause}"'
+        # nothing where the refusal ended the call; not so where its 200 had just left
         self._x.act(self._x.endpoint.bye(self._id, self._x.clock(), reason=header))
 
     def _ended(self, event: Ended) -> None:
