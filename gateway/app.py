@@ -62,6 +62,7 @@ class World:
     connect: Connector = connect
     wall: Callable[[], float] = time.time
     number: Callable[[int], int] = secrets.randbits
+    meter: Callable[[], float] = time.perf_counter  # what the tick spends on decoding, s
     http: bool = True
 
 
@@ -74,7 +75,7 @@ class Gateway:
         self.ports = world.ports or PortPool(
             config.media.listen, config.media.ports.first, config.media.ports.last
         )
-        self.engine = Engine(self.ports)
+        self.engine = Engine(self.ports, world.meter)
         self.backends = backends
         self.transport: Transport
         self.http: Server | None = None

@@ -101,11 +101,11 @@ class Leg:
 
 
 class Engine:
-    """Runs the sound of every call. `clock` measures the decoding budget, in seconds."""
+    """Runs the sound of every call. `meter` is the clock of the decoding budget, in seconds."""
 
-    def __init__(self, ports: RtpPorts, clock: Callable[[], float] = time.perf_counter) -> None:
+    def __init__(self, ports: RtpPorts, meter: Callable[[], float]) -> None:
         self._ports = ports
-        self._clock = clock
+        self._meter = meter
         self._legs: dict[RtpPort, Leg] = {}
         self._cohorts: list[list[Leg]] = [[] for _ in range(APPEND_TICKS)]
         self._ticks = 0
@@ -138,11 +138,11 @@ class Engine:
     def _hungry(self) -> list[Leg]:
         waiting = [leg for leg in self._legs.values() if leg.line.playout.undecoded]
         waiting.sort(key=lambda leg: leg.line.playout.decoded)
-        self._decode_until = self._clock() + DECODE_BUDGET
+        self._decode_until = self._meter() + DECODE_BUDGET
         return waiting
 
     def _decode(self, leg: Leg) -> None:
-        if self._clock() < self._decode_until:
+        if self._meter() < self._decode_until:
             leg.line.playout.decode_one()
 
     @staticmethod

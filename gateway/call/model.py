@@ -78,6 +78,7 @@ class Model:
         self.backend = backend
         self.session = Session(backend.profile, settings, token=token)
         self.dropped = 0  # appends that the socket was too slow for
+        self.broken = 0  # messages that were no events
         self._listener = listener
         self._connect = connect
         self._clock = clock
@@ -176,7 +177,9 @@ class Model:
         """Tell the operator what is wrong, and end what cannot go on."""
         match event:
             case Malformed(reason=reason):
-                self._log.warning("backend_message_broken", reason=reason)
+                self.broken += 1
+                if self.broken == 1:  # one line a call; a server that does it once does it often
+                    self._log.warning("backend_message_broken", reason=reason)
             case Unknown(type=name):
                 self._log.debug("backend_event_unknown", type=name)
             case ResponseOutputAudioDelta():

@@ -90,9 +90,9 @@ class Listener:
 class Bench:
     """An engine, and calls on it that can be made as needed."""
 
-    def __init__(self, clock: Callable[[], float] = lambda: 0.0) -> None:
+    def __init__(self, meter: Callable[[], float] = lambda: 0.0) -> None:
         self.ports = Ports()
-        self.engine = Engine(self.ports, clock)
+        self.engine = Engine(self.ports, meter)
         self.now = 0.0
 
     def call(self) -> tuple[Leg, Port, Listener]:
@@ -175,7 +175,7 @@ def test_appends_are_staggered_over_two_ticks() -> None:
 def test_the_emptiest_playout_is_decoded_first_and_only_within_the_budget() -> None:
     """Replies that arrive in the same millisecond must not hold up anybody's packets."""
     times = iter(np.arange(0.0, 10.0, 0.003))
-    bench = Bench(clock=lambda: float(next(times)))
+    bench = Bench(meter=lambda: float(next(times)))
     full, empty, other = (bench.call()[0] for _ in range(3))
     say(full, "item_1", 500)
     full.line.playout.decode_one()
