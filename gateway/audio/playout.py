@@ -69,11 +69,10 @@ class _Ledger:
 
 @dataclass(slots=True)
 class _Chunk:
-    """A delta that waits: `samples` is None until it is decoded."""
+    """A delta that waits, not decoded yet."""
 
     ledger: _Ledger
     delta: str
-    samples: Samples | None = None
     size: int = field(init=False)  # bytes, known from the length of the base64 text
 
     def __post_init__(self) -> None:

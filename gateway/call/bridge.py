@@ -1,31 +1,36 @@
 """Bridge: what one call does when the caller or the model does something. Pure.
 
-Events in, actions out; call.py carries them out. The rules of barge-in are those of design §3
-and of the Realtime API: the queue is dropped in the same tick, the item at the playhead is
-truncated where the caller stopped hearing it, items that were not heard at all are deleted, late
-deltas of the dead response are dropped, and a response is cancelled only where the server does
-not do so itself. The place is counted by the playout, never timed.
+Events in, actions out; call.py carries them out. What is in memory only (the line's queue, the
+record) the bridge changes itself, so that a barge-in is one step: the queue is dropped, the item at
+the playhead truncated where the caller stopped hearing it, items that were not heard at all
+deleted, late deltas of a dead response dropped, and a response cancelled only where the server
+does not do so itself. The place is counted by the playout, never timed (design §3).
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 from gateway.audio.playout import Heard, Part
 from gateway.realtime import events as ev
+from gateway.realtime.session import is_fatal
 
+from .appended import Appended
 from .keypad import Begun, Entered, Keypad, KeypadEvent
 from .line import Line
-from .record import BargeIn, EndedBy, Record, ToolUse, Turn
+from .record import BargeIn, EndedBy, Record, ToolUse
 from .tools import FunctionCall, HangUpAsked, outcome
+from .transcript import Transcript
+from .turns import Turns
 
 CANCEL_AFTER = 2.0  # s in which a server that hears the caller must have ended its response
 FAREWELL = 10.0  # s after which a call that the model ended is over, heard or not
-APPENDS = 500  # appends of which the time is remembered (20 s at 40 ms), for the onset
-JITTER_AND_FRAME = 0.02  # s, the frame in which the far end's sound began
+FRAME = 0.02  # s, the frame in which the far end's sound began
+GREETING = "greeting"  # the event_id of the greeting's response.create, by which errors name it
+
+Trigger = Literal["speech", "digit"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +46,7 @@ class HangUp:
 
     by: EndedBy
     cause: str
+    reason: str | None = None  # a sentence for the record
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +86,21 @@ class _Dead:
     late: list[str] = field(default_factory=list)  # items that showed only afterwards
 
 
+@dataclass(frozen=True, slots=True)
+class _Farewell:
+    """The model has ended the call; its last words are still to be heard."""
+
+    call: FunctionCall
+    use: ToolUse
+    ends: float
+
+
 class Bridge:
     """The decisions of one call.
 
     `wall` turns the monotonic `now` into seconds since 1970, for the record; `input_rate` is the
-    rate in Hz at which audio is appended.
+    rate in Hz at which audio is appended. `is_cancelled` tells of a response that begins whether
+    it was cancelled before it did.
     """
 
     def __init__(
@@ -96,27 +112,23 @@ class Bridge:
         *,
         input_rate: int,
         wall: Callable[[float], float],
+        is_cancelled: Callable[[str], bool] = lambda response_id: False,
     ) -> None:
+        self.appended = Appended(input_rate)
         self._line = line
         self._record = record
         self._keypad = keypad
         self._how = behaviour
-        self._input_rate = input_rate
-        self._wall = wall
-        self._response: str | None = None  # the one that is being generated
+        self._is_cancelled = is_cancelled
+        self._turns = Turns(record.turns, wall)
+        self._transcript = Transcript(
+            record.transcript, cumulative=behaviour.cumulative_transcripts
+        )
+        self._live: dict[str, None] = {}  # responses that are being generated, oldest first
         self._dead: dict[str, _Dead] = {}
         self._calls: list[FunctionCall] = []
-        self._greeting = False  # the greeting has not been heard to its end
-        self._farewell: FunctionCall | None = None
-        self._farewell_ends = 0.0
-        self._turn: Turn | None = None
-        self._turn_began = 0.0
-        self._turn_response: str | None = None
-        self._texts: dict[str, str] = {}  # what the assistant says, by item
-        # for backends that repeat themselves: the item, all that was said with it, and before it
-        self._last_transcript = ("", "", "")
-        self._appends: deque[tuple[int, float]] = deque(maxlen=APPENDS)
-        self._appended = 0  # samples
+        self._greeting: ev.ResponseCreate | None = None  # until it was heard to its end
+        self._farewell: _Farewell | None = None
         self._retried = False
 
     # -- what happens
@@ -125,81 +137,68 @@ class Bridge:
         """The call is answered: greet, or let the caller begin."""
         if self._how.greeting is None:
             return []
-        self._greeting = True
-        self._line.deaf = not self._how.interruptible
         text = f"{self._how.instructions}\n\nSay exactly: {self._how.greeting}".lstrip()
-        return [Send(ev.ResponseCreate(response={"instructions": text}))]
+        self._greeting = ev.ResponseCreate(event_id=GREETING, response={"instructions": text})
+        self._line.deaf = not self._how.interruptible
+        return [Send(self._greeting)]
 
     def receive(self, event: ev.ServerEvent, now: float) -> list[Action]:
         """Take an event of the server."""
         match event:
             case ev.ResponseOutputAudioDelta():
-                return self._speech(event, now)
+                self._speech(event, now)
             case ev.InputAudioBufferSpeechStarted(audio_start_ms=start):
                 return self._barge_in("speech", now, start)
             case ev.InputAudioBufferSpeechStopped():
-                self._turn = Turn(self._wall(now))
-                self._turn_began, self._turn_response = now, None
-                self._record.turns.append(self._turn)
-                return []
+                self._turns.stopped(now)
             case ev.InputAudioBufferCommitted(item_id=item_id):
-                self._record.say("caller", item_id, "")  # holds its place until it is written
-                return []
+                self._transcript.expect(item_id)
             case ev.ResponseCreated(response=response):
-                self._response = response.id
-                if self._turn and self._turn_response is None:
-                    self._turn_response = response.id
-                    self._turn.response_created_ms = self._since_turn(now)
-                return []
+                self._begin(response.id, now)
             case ev.ResponseOutputAudioDone(item_id=item_id):
                 self._line.playout.finish(item_id)
-                return []
             case ev.ResponseOutputItemDone():
-                return self._item_done(event)
+                self._item_done(event)
             case ev.ResponseDone(response=response):
                 return self._response_done(response, now)
             case ev.ResponseOutputAudioTranscriptDelta() | ev.ResponseOutputTextDelta():
-                text = self._texts.get(event.item_id, "") + event.delta
-                return self._said(event.response_id, event.item_id, text)
+                if event.response_id not in self._dead:
+                    self._transcript.assistant(event.item_id, event.delta, more=True)
             case ev.ResponseOutputAudioTranscriptDone(transcript=text):
-                return self._said(event.response_id, event.item_id, text)
+                if event.response_id not in self._dead:
+                    self._transcript.assistant(event.item_id, text)
             case ev.ResponseOutputTextDone(text=text):
-                return self._said(event.response_id, event.item_id, text)
+                if event.response_id not in self._dead:
+                    self._transcript.assistant(event.item_id, text)
             case ev.ConversationItemInputAudioTranscriptionCompleted():
-                return self._caller_said(event.item_id, event.transcript)
+                self._transcript.caller(event.item_id, event.transcript)
             case ev.InputAudioBufferDtmfEventReceived(digit=digit):
                 return self.press(digit, now)
-            case ev.Error():
-                self._greeting = self._line.deaf = False  # should it be the greeting: go on
-                return []
+            case ev.Error(error=error) if error.event_id == GREETING:
+                self._greet_no_more()
             case _:
-                return []  # what each of the others means: the table in the test of events.py
+                pass  # what each of the others means: the table in the test of events.py
+        return []
 
     def press(self, digit: str, now: float) -> list[Action]:
         """The caller pressed a key."""
         events = self._keypad.press(digit, now)
         return self._keys(events, now) if events else self._interrupt_again(now)
 
-    def appended(self, samples: int, now: float) -> None:
-        """So much of the caller's audio was given to the model, at its rate."""
-        self._appended += samples
-        self._appends.append((self._appended, now))
-
     def began(self, part: Part, now: float) -> None:
         """The first sample of a part left for the caller."""
-        turn = self._turn
-        if turn and turn.first_rtp_ms is None and part.response_id == self._turn_response:
-            turn.first_rtp_ms = self._since_turn(now)
+        self._turns.sent(part.response_id, now)
 
     def drained(self, now: float) -> None:
         """All that the model said so far has left for the caller."""
         self._end_greeting()
         if self._farewell:  # the far end's jitter buffer still plays what it holds
-            self._farewell_ends = min(self._farewell_ends, now + self._how.loop_delay)
+            soon = min(self._farewell.ends, now + self._how.loop_delay)
+            self._farewell = replace(self._farewell, ends=soon)
 
     def handle_timer(self, now: float) -> list[Action]:
         """Do what is due at `deadline`."""
-        if self._farewell and now >= self._farewell_ends:
+        if self._farewell and now >= self._farewell.ends:
             return [HangUp("model", "hang_up")]
         actions = self._keys(self._keypad.handle_timer(now), now)
         for response, dead in self._dead.items():
@@ -212,51 +211,44 @@ class Bridge:
     def deadline(self) -> float | None:
         """When `handle_timer` is next due."""
         due = [dead.cancel_at for dead in self._dead.values()]
-        due += [self._farewell_ends if self._farewell else None, self._keypad.deadline]
+        due += [self._farewell.ends if self._farewell else None, self._keypad.deadline]
         return min((at for at in due if at is not None), default=None)
-
-    @property
-    def appended_s(self) -> float:
-        """Seconds of the caller's audio that the model was given."""
-        return self._appended / self._input_rate
 
     def close(self) -> None:
         """The call is over: keep of the transcript what was heard."""
-        for heard in self._line.cut():
-            self._keep_heard_text(heard)
-
-    def _end_greeting(self) -> None:
-        if self._greeting and self._response is None and not self._line.playout.speaking:
-            self._greeting = self._line.deaf = False
+        cut = self._line.cut()
+        self._cut_transcript(cut, {heard.part: heard.ms for heard in cut})
 
     # -- the model speaks
 
-    def _speech(self, event: ev.ResponseOutputAudioDelta, now: float) -> list[Action]:
+    def _begin(self, response_id: str, now: float) -> None:
+        if self._is_cancelled(response_id):
+            self._dead[response_id] = _Dead(set(), None)
+        else:
+            self._live[response_id] = None
+            self._turns.created(response_id, now)
+
+    def _speech(self, event: ev.ResponseOutputAudioDelta, now: float) -> None:
         if dead := self._dead.get(event.response_id):
             if event.item_id not in dead.known:
                 dead.known.add(event.item_id)
                 dead.late.append(event.item_id)
-            return []
-        turn = self._turn
-        if turn and turn.first_delta_ms is None and event.response_id == self._turn_response:
-            turn.first_delta_ms = self._since_turn(now)
+            return
+        self._live[event.response_id] = None  # some servers forget response.created
+        self._turns.delta(event.response_id, now)
         part = Part(event.response_id, event.item_id, event.content_index)
         self._line.playout.push(part, event.delta)
-        return []
 
-    def _item_done(self, event: ev.ResponseOutputItemDone) -> list[Action]:
+    def _item_done(self, event: ev.ResponseOutputItemDone) -> None:
         item = event.item
         self._line.playout.finish(item.id or "")
         # a cancelled response leaves half a function call: its arguments may be cut short
         if item.type == "function_call" and item.status != "incomplete" and item.call_id:
             self._calls.append(FunctionCall(item.call_id, item.name or "", item.arguments or ""))
-        return []
 
     def _response_done(self, response: ev.Response, now: float) -> list[Action]:
-        if self._response == response.id:
-            self._response = None
+        self._live.pop(response.id, None)
         self._line.playout.finish_response(response.id)
-        self._end_greeting()
         calls, self._calls = self._calls, []
         if dead := self._dead.pop(response.id, None):
             return [Send(ev.ConversationItemDelete(item_id=item)) for item in dead.late]
@@ -271,14 +263,26 @@ class Bridge:
         return actions
 
     def _failed(self, response: ev.Response) -> list[Action]:
-        error = response.status_details.error if response.status_details else None
-        code = (error.code or error.type or "unknown") if error else "unknown"
-        message = error.message if error else ""
-        note = Note("response_failed", {"code": code, "message": message})
-        if code != "server_error" or self._retried:
-            return [note]
-        self._retried = True  # the server's own fault: once more, then leave it to the caller
-        return [note, Send(ev.ResponseCreate())]
+        """A failed response tells so only here, and nobody hears anything of it."""
+        details = response.status_details
+        error = details.error if details and details.error else ev.ErrorDetail()
+        code = error.code or error.type or "unknown"
+        note = Note("response_failed", {"code": code, "message": error.message})
+        if is_fatal(error):
+            return [note, HangUp("backend", "backend_error", f"{code}: {error.message}")]
+        if code == "server_error" and not self._retried:
+            self._retried = True  # the server's own fault: once more, then leave it to the caller
+            return [note, Send(self._greeting or ev.ResponseCreate())]
+        self._end_greeting()
+        return [note]
+
+    def _end_greeting(self) -> None:
+        if not self._live and not self._line.playout.speaking:
+            self._greet_no_more()
+
+    def _greet_no_more(self) -> None:
+        if self._greeting:
+            self._greeting, self._line.deaf = None, False
 
     def _run(self, calls: Sequence[FunctionCall], now: float) -> list[Action]:
         """Answer the function calls of one response; all outputs first, then one response."""
@@ -287,10 +291,10 @@ class Bridge:
             if call.name in self._how.builtin_tools:
                 continue
             result = outcome(call, self._how.tools)
-            ok = isinstance(result, HangUpAsked)
-            self._record.tools.append(ToolUse(call.name, 0, ok))
+            use = ToolUse(call.name, 0, isinstance(result, HangUpAsked))
+            self._record.tools.append(use)
             if isinstance(result, HangUpAsked):
-                self._farewell, self._farewell_ends = call, now + FAREWELL
+                self._farewell = _Farewell(call, use, now + FAREWELL)
             else:
                 actions.append(Note("tool_refused", {"tool": call.name}))
                 actions.append(Send(_output(call, result.text)))
@@ -300,51 +304,68 @@ class Bridge:
 
     # -- the caller interrupts
 
-    def _barge_in(self, trigger: str, now: float, start_ms: int | None) -> list[Action]:
+    def _barge_in(self, trigger: Trigger, now: float, start_ms: int | None) -> list[Action]:
         if self._line.deaf:
             return []  # this greeting may not be interrupted
-        self._greeting = False
-        actions: list[Action] = []
-        if self._farewell:
-            stays = '{"ended": false, "reason": "The caller interrupted: the call goes on."}'
-            actions.append(Send(_output(self._farewell, stays)))
-            self._farewell = None
+        self._greet_no_more()
+        actions = self._stay()
         cut = self._line.cut()
-        response, self._response = self._response, None
-        if response is None and trigger == "digit":
-            actions.append(Send(ev.ResponseCancel()))  # one may be asked for and not begun
-        elif response:
-            known = {heard.part.item_id for heard in cut}
-            # a cancel beside the server's own may hit the next response (pydantic-ai #7870)
-            wait = trigger == "speech" and self._how.cancels_on_speech
-            self._dead[response] = _Dead(known, now + CANCEL_AFTER if wait else None)
-            if not wait:
-                actions.append(Send(ev.ResponseCancel(response_id=response)))
+        actions += self._end_responses(trigger, {heard.part.item_id for heard in cut}, now)
         onset = self._onset(start_ms)
         if cut:
             self._note_barge_in(cut[0], trigger, onset)
         return actions + self._forget_unheard(cut, onset)
 
+    def _stay(self) -> list[Action]:
+        """A caller who interrupts the farewell keeps the line."""
+        if self._farewell is None:
+            return []
+        farewell, self._farewell = self._farewell, None
+        farewell.use.ok = False
+        stays = '{"ended": false, "reason": "The caller interrupted: the call goes on."}'
+        return [Send(_output(farewell.call, stays))]
+
+    def _end_responses(self, trigger: Trigger, known: set[str], now: float) -> list[Action]:
+        """Let nothing more be heard of what is being generated, and have it stopped."""
+        live, self._live = list(self._live), {}
+        # a cancel beside the server's own may hit the next response (pydantic-ai #7870)
+        waits = trigger == "speech" and self._how.cancels_on_speech
+        for response in live:
+            self._dead[response] = _Dead(set(known), now + CANCEL_AFTER if waits else None)
+        if not live and trigger == "digit":
+            return [Send(ev.ResponseCancel())]  # of one that is asked for and has not begun
+        return [] if waits else [Send(ev.ResponseCancel(response_id=response)) for response in live]
+
     def _forget_unheard(self, cut: Sequence[Heard], onset: float | None) -> list[Action]:
-        """Make the model's memory what the caller heard."""
+        """Make the model's memory what the caller heard, and the transcript too."""
+        heard_ms = {heard.part: self._kept_ms(heard, onset) for heard in cut}
+        heard_items = {part.item_id for part, ms in heard_ms.items() if ms}
         actions: list[Action] = []
-        heard_items = {heard.part.item_id for heard in cut if heard.ms}
-        deleted: set[str] = set()
         for heard in cut:
-            part, ms = heard.part, heard.ms
-            if self._how.truncate_at == "onset" and onset is not None:
-                ms = min(ms, self._line.playout.heard_at(part, onset))
-            if heard.ms and not ms:
-                heard_items.discard(part.item_id)
+            part, ms = heard.part, heard_ms[heard.part]
             if part.item_id in heard_items:
                 actions.append(Send(_truncate(part, ms)))
-            elif part.item_id not in deleted:
-                deleted.add(part.item_id)
-                actions.append(Send(ev.ConversationItemDelete(item_id=part.item_id)))
-            self._keep_heard_text(heard)
+            else:
+                delete = Send(ev.ConversationItemDelete(item_id=part.item_id))
+                actions += [delete] if delete not in actions else []
+        self._cut_transcript(cut, heard_ms)
         return actions
 
-    def _note_barge_in(self, heard: Heard, trigger: str, onset: float | None) -> None:
+    def _cut_transcript(self, cut: Sequence[Heard], kept_ms: Mapping[Part, int]) -> None:
+        shares: dict[str, list[float]] = {}
+        for heard in cut:
+            share = heard.share * kept_ms[heard.part] / heard.ms if heard.ms else 0.0
+            shares.setdefault(heard.part.item_id, []).append(share)
+        for item_id, of_parts in shares.items():
+            self._transcript.cut(item_id, sum(of_parts) / len(of_parts))
+
+    def _kept_ms(self, heard: Heard, onset: float | None) -> int:
+        """How much of a part the model shall remember."""
+        if self._how.truncate_at == "sent" or onset is None:
+            return heard.ms
+        return min(heard.ms, self._line.playout.heard_at(heard.part, onset))
+
+    def _note_barge_in(self, heard: Heard, trigger: Trigger, onset: float | None) -> None:
         part = heard.part
         at = None if onset is None else self._line.playout.heard_at(part, onset)
         onset_ms = None if at is None else min(at, heard.ms)
@@ -356,12 +377,8 @@ class Bridge:
         """When the sound left us that the caller heard as she began to speak (design §3)."""
         if start_ms is None:
             return None
-        sample = (start_ms + self._how.padding_ms) * self._input_rate // 1000
-        for total, at in self._appends:
-            if total >= sample:
-                arrived = at - (total - sample) / self._input_rate
-                return arrived - self._how.loop_delay - JITTER_AND_FRAME
-        return None
+        arrived = self.appended.arrived(start_ms + self._how.padding_ms)
+        return None if arrived is None else arrived - self._how.loop_delay - FRAME
 
     # -- the keypad
 
@@ -383,36 +400,8 @@ class Bridge:
 
     def _interrupt_again(self, now: float) -> list[Action]:
         """Stop what began to speak within an entry: who types right after a word is answered."""
-        speaks = self._response is not None or self._line.playout.speaking
+        speaks = bool(self._live) or self._line.playout.speaking
         return self._barge_in("digit", now, None) if speaks and self._how.keypad_interrupts else []
-
-    # -- the transcript
-
-    def _said(self, response_id: str, item_id: str, text: str) -> list[Action]:
-        if response_id not in self._dead:
-            self._texts[item_id] = text
-            self._record.say("assistant", item_id, text)
-        return []
-
-    def _keep_heard_text(self, heard: Heard) -> None:
-        text = self._texts.pop(heard.part.item_id, "")
-        kept = text[: int(len(text) * heard.share)]
-        if len(kept) < len(text) and not text[len(kept)].isspace():
-            kept = kept.rpartition(" ")[0]  # the word at the cut was not heard whole
-        self._record.say("assistant", heard.part.item_id, kept.rstrip())
-
-    def _caller_said(self, item_id: str, transcript: str) -> list[Action]:
-        text = transcript
-        if self._how.cumulative_transcripts:
-            last_item, last, before = self._last_transcript
-            before = before if item_id == last_item else last
-            self._last_transcript = (item_id, transcript, before)
-            text = transcript.removeprefix(before)
-        self._record.say("caller", item_id, text.strip())
-        return []
-
-    def _since_turn(self, now: float) -> int:
-        return round((now - self._turn_began) * 1000)
 
 
 def _truncate(part: Part, ms: int) -> ev.ClientEvent:

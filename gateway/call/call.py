@@ -325,8 +325,8 @@ class Call:
                 case Send(event):
                     if self._model:
                         self._model.send(event, self._x.clock())
-                case HangUp(by, cause):
-                    self._hang_up(by, cause)
+                case HangUp(by, cause, reason):
+                    self._hang_up(by, cause, reason)
                 case Note(name, values):
                     self._log.warning(name, **values)
         self._set_timer()

@@ -11,6 +11,8 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
 
+from .transcript import Utterance
+
 EndedBy = Literal["caller", "model", "backend", "gateway", "network"]
 
 
@@ -67,15 +69,6 @@ class Usage:
     audio_out_s: float = 0.0
 
 
-@dataclass(slots=True)
-class Line:
-    """One line of the transcript; what the assistant said is cut where it was heard."""
-
-    role: Literal["caller", "assistant"]
-    text: str
-    item_id: str
-
-
 @dataclass(slots=True, kw_only=True)
 class Record:
     """One call. Filled as the call goes; `as_dict` when it is over."""
@@ -106,21 +99,8 @@ class Record:
     transfers: list[Any] = field(default_factory=list)
     tools: list[ToolUse] = field(default_factory=list)
     usage: Usage = field(default_factory=Usage)
-    transcript: list[Line] | None = None
+    transcript: list[Utterance] | None = None
     recording: str | None = None
-
-    def say(self, role: Literal["caller", "assistant"], item_id: str, text: str) -> None:
-        """Write a line of the transcript, when one is kept; a line of the same item is replaced.
-
-        An empty text holds the place of a line that may come later, or takes one back.
-        """
-        if self.transcript is None:
-            return
-        for line in self.transcript:
-            if line.item_id == item_id:
-                line.text = text
-                return
-        self.transcript.append(Line(role, text, item_id))
 
     def as_dict(self) -> dict[str, Any]:
         """The record under its contract's names, ready for JSON."""

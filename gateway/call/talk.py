@@ -60,7 +60,7 @@ class Talk:
     def heard(self, samples: Samples, now: float) -> None:
         """Give the model the caller's sound."""
         if self._model.append(samples):
-            self.bridge.appended(len(samples), now)
+            self.bridge.appended.add(len(samples), now)
 
     def pressed(self, digit: str, now: float) -> None:
         """The caller pressed a key."""
@@ -110,7 +110,7 @@ class Talk:
         playout = self.line.playout
         record.rtp = self.line.counts()
         record.usage.audio_out_s = round(playout.sent_total / playout.rate, 2)
-        record.usage.audio_in_s = round(self.bridge.appended_s, 2)
+        record.usage.audio_in_s = round(self.bridge.appended.seconds, 2)
 
 
 def make_line(
@@ -162,4 +162,5 @@ def make_bridge(
         behaviour,
         input_rate=profile.input.rate,
         wall=lambda at: at + offset,
+        is_cancelled=session.is_cancelled,
     )

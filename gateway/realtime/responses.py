@@ -130,10 +130,20 @@ class Responses:
             self.active = None
         return self._next(now)
 
-    def caller_speaks(self, now: float) -> None:
-        """The caller's turn begins; the server will answer it."""
+    def is_cancelled(self, response_id: str) -> bool:
+        """Whether this response is active and we have asked the server to stop it."""
+        return self._cancelled and response_id == self.active
+
+    def caller_speaks(self, now: float, *, interrupts: bool) -> None:
+        """The caller's turn begins; the server will answer it.
+
+        `interrupts`: what is being created would be heard over her, so it is cancelled as it
+        begins; the server stops only what was active when she began.
+        """
         self._hold_until = now + SPEECH
         self._covered = None
+        if interrupts and self._creating:
+            self._early_cancel = ResponseCancel()
 
     def caller_stopped(self, now: float) -> None:
         """The caller's turn ended; the server is about to answer it."""

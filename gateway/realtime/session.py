@@ -173,6 +173,10 @@ class Session:
         """The id of the response that the model is making; not what the caller hears."""
         return self._responses.active
 
+    def is_cancelled(self, response_id: str) -> bool:
+        """Whether this response is active and we have asked the server to stop it."""
+        return self._responses.is_cancelled(response_id)
+
     @property
     def turn_detection(self) -> Mapping[str, Any] | None:
         """The server VAD's settings as we asked for them; None: turns are committed by us."""
@@ -313,7 +317,7 @@ class Session:
                     self.usage = _sum(self.usage, response.usage)
                 self._put(self._responses.done(response.id, now))
             case InputAudioBufferSpeechStarted() if self._answers_turns:
-                self._responses.caller_speaks(now)
+                self._responses.caller_speaks(now, interrupts=self.cancels_on_speech)
             case InputAudioBufferSpeechStopped() | InputAudioBufferCommitted():
                 if self._answers_turns:
                     self._responses.caller_stopped(now)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -49,7 +50,9 @@ def make_line(**values: Any) -> Line:
 class Talk:
     """A bridge on a line, a clock, and a model whose sentences are easy to write."""
 
-    def __init__(self, **behaviour: Any) -> None:
+    def __init__(
+        self, *, is_cancelled: Callable[[str], bool] = lambda response_id: False, **behaviour: Any
+    ) -> None:
         self.now = 100.0
         self.line = make_line(now=self.now)
         self.record = Record(call_id="c-1", sip_call_id="x", invited_at=0.0, transcript=[])
@@ -61,6 +64,7 @@ class Talk:
             Behaviour(**behaviour),
             input_rate=RATE,
             wall=lambda now: now + 1_800_000_000 - 100,
+            is_cancelled=is_cancelled,
         )
         self.line.prepare()
 

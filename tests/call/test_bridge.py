@@ -41,7 +41,8 @@ def test_the_greeting_is_said_exactly_with_the_agents_instructions() -> None:
     assert talk.bridge.open(talk.now) == [
         Send(
             ev.ResponseCreate(
-                response={"instructions": "You are a dentist.\n\nSay exactly: Good day!"}
+                event_id="greeting",
+                response={"instructions": "You are a dentist.\n\nSay exactly: Good day!"},
             )
         )
     ]
@@ -71,9 +72,19 @@ def test_a_greeting_that_may_not_be_interrupted_is_heard_to_its_end() -> None:
 def test_a_greeting_that_fails_leaves_nobody_deaf() -> None:
     talk = Talk(greeting="Hello", interruptible=False)
     talk.bridge.open(talk.now)
-    talk.receive(ev.Error(error=ev.ErrorDetail(message="no")))
+    talk.receive(ev.Error(error=ev.ErrorDetail(message="another's", event_id="event_1")))
+    assert talk.line.deaf
+    talk.receive(ev.Error(error=ev.ErrorDetail(message="no", event_id="greeting")))
 
     assert not talk.line.deaf
+
+
+def test_a_greeting_that_fails_is_said_again() -> None:
+    """[23] And not what the model makes of nothing."""
+    talk = Talk(instructions="Be kind.", greeting="Hello")
+    (create,) = talk.bridge.open(talk.now)
+    talk.create()
+    assert talk.receive(failed("server_error"))[1] == create
 
 
 def test_a_greeting_without_sound_leaves_nobody_deaf() -> None:
@@ -235,6 +246,27 @@ def test_a_server_that_should_stop_and_does_not_is_cancelled_by_name() -> None:
     assert talk.bridge.handle_timer(talk.now + 1) == []
 
 
+def test_a_response_that_was_cancelled_before_it_began_is_not_heard() -> None:
+    """[14] The session cancels on arrival; what came meanwhile is dropped and deleted."""
+    talk = Talk(is_cancelled=lambda response_id: response_id == "resp_1")
+    talk.create()
+    talk.speak("item_1", 1000)
+    assert talk.line.playout.idle
+
+    assert talk.done(status="cancelled") == [delete("item_1")]
+
+
+def test_late_deltas_of_a_response_that_was_never_announced_are_not_heard() -> None:
+    """Some servers forget response.created."""
+    talk = Talk()
+    talk.speak("item_1", 1000)
+    talk.hear(3)
+    talk.interrupt()
+    talk.speak("item_1", 1000)
+
+    assert talk.line.playout.idle
+
+
 def test_a_server_that_does_not_stop_by_itself_is_cancelled_at_once() -> None:
     talk = Talk(cancels_on_speech=False)
     talk.create()
@@ -251,7 +283,7 @@ def test_what_the_caller_had_heard_when_she_began_is_recorded() -> None:
     talk.speak("item_1", 5000)
     for _ in range(50):  # a second of both voices, appended every 20 ms
         talk.hear(1)
-        talk.bridge.appended(RATE // 50, talk.now)
+        talk.bridge.appended.add(RATE // 50, talk.now)
 
     talk.interrupt(start_ms=510)
 
@@ -266,16 +298,25 @@ def test_truncation_at_the_onset_is_a_choice() -> None:
     talk.speak("item_1", 5000)
     for _ in range(50):
         talk.hear(1)
-        talk.bridge.appended(RATE // 50, talk.now)
+        talk.bridge.appended.add(RATE // 50, talk.now)
+
+    said = " ".join(["word"] * 100)
+    talk.receive(
+        ev.ResponseOutputAudioTranscriptDone(
+            response_id="resp_1", item_id="item_1", transcript=said
+        )
+    )
 
     assert talk.interrupt(start_ms=510) == [truncate("item_1", 678)]
+    (line,) = talk.record.transcript or []
+    assert len(line.text) == pytest.approx(len(said) * 678 / 5000, abs=5)
 
 
 def test_an_item_that_began_after_the_onset_is_deleted_there() -> None:
     talk = Talk(truncate_at="onset")
     for _ in range(50):
         talk.hear(1)
-        talk.bridge.appended(RATE // 50, talk.now)
+        talk.bridge.appended.add(RATE // 50, talk.now)
     talk.create()
     talk.speak("item_1", 5000)
     talk.hear(3)
@@ -423,6 +464,7 @@ def test_a_caller_who_interrupts_the_farewell_keeps_the_line() -> None:
     actions = talk.interrupt()
 
     assert actions[1] == truncate("item_1", 38)
+    assert [use.ok for use in talk.record.tools] == [False]
     (told,) = [action.event for action in actions[:1] if isinstance(action, Send)]
     assert isinstance(told, ev.ConversationItemCreate)
     assert json.loads(told.item.output or "")["ended"] is False
@@ -492,6 +534,15 @@ def test_a_fault_of_the_server_is_tried_once_more() -> None:
 
     assert talk.receive(failed("server_error")) == [note, CREATE]
     assert talk.receive(failed("server_error")) == [note]
+
+
+def test_a_failure_that_nothing_can_mend_ends_the_call() -> None:
+    """No error event tells of it: the caller would hear nothing for ever."""
+    talk = Talk()
+    talk.create()
+    _, hang_up = talk.receive(failed("insufficient_quota"))
+
+    assert hang_up == HangUp("backend", "backend_error", "insufficient_quota: Sorry")
 
 
 def test_another_failure_is_told_and_left_alone() -> None:
@@ -597,9 +648,9 @@ def test_cumulative_transcripts_are_taken_apart() -> None:
 
 def test_seconds_of_sound_are_counted() -> None:
     talk = Talk()
-    talk.bridge.appended(RATE * 2, 1.0)
+    talk.bridge.appended.add(RATE * 2, 1.0)
 
-    assert talk.bridge.appended_s == 2.0
+    assert talk.bridge.appended.seconds == 2.0
 
 
 def test_events_without_a_meaning_here_change_nothing() -> None:

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from gateway.call.record import BargeIn, Record, ToolUse, Turn
+from gateway.call.transcript import Utterance
 
 NAMES = (
     "call_id sip_call_id direction from to trunk agent backend model session_id invited_at "
@@ -57,21 +58,12 @@ def test_what_happened_is_listed() -> None:
 
 
 def test_no_transcript_is_kept_unless_asked_for() -> None:
-    call = record()
-    call.say("caller", "item_1", "my secret")
-    assert call.as_dict()["transcript"] is None
+    assert record().as_dict()["transcript"] is None
 
 
-def test_a_line_of_the_same_item_is_replaced_in_its_place() -> None:
-    """A transcription comes late, and again; the order is that of speaking."""
-    call = record(transcript=[])
-    call.say("caller", "item_1", "")
-    call.say("assistant", "item_2", "Hello")
-    call.say("caller", "item_1", "Good day")
-    call.say("assistant", "item_2", "Hello there")
-    call.say("assistant", "item_3", "")
+def test_lines_of_which_nothing_was_heard_or_known_are_left_out() -> None:
+    call = record(
+        transcript=[Utterance("caller", "", "item_1"), Utterance("assistant", "Hi", "i2")]
+    )
 
-    assert call.as_dict()["transcript"] == [
-        {"role": "caller", "text": "Good day", "item_id": "item_1"},
-        {"role": "assistant", "text": "Hello there", "item_id": "item_2"},
-    ]
+    assert call.as_dict()["transcript"] == [{"role": "assistant", "text": "Hi", "item_id": "i2"}]

@@ -114,14 +114,14 @@ class TestListening:
         bench = Bench()
         bench.talk.heard(np.zeros(960, np.int16), 100.0)
         assert bench.ears.heard == 960
-        assert bench.talk.bridge.appended_s == 0.04
+        assert bench.talk.bridge.appended.seconds == 0.04
 
     def test_sound_that_the_socket_did_not_take_was_not_heard(self) -> None:
         """The onset of speech is found by what the server got."""
         bench = Bench()
         bench.ears.takes = False
         bench.talk.heard(np.zeros(960, np.int16), 100.0)
-        assert bench.talk.bridge.appended_s == 0
+        assert bench.talk.bridge.appended.seconds == 0
 
     def test_a_key_is_acted_upon(self) -> None:
         bench = Bench()
@@ -281,7 +281,10 @@ class TestMaking:
         bridge, record = self.bridge(agent, compatible(url="ws://m/v1", model="m"))
         (greeting,) = bridge.open(100.0)
         assert greeting == Send(
-            ev.ResponseCreate(response={"instructions": "Be kind.\n\nSay exactly: Good day!"})
+            ev.ResponseCreate(
+                event_id="greeting",
+                response={"instructions": "Be kind.\n\nSay exactly: Good day!"},
+            )
         )
         bridge.press("1", 100.0)
         assert bridge.deadline == 109.0

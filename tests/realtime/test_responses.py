@@ -219,7 +219,7 @@ class TestCancel:
     def test_of_what_only_waits(self) -> None:
         """What was not sent yet is taken back; what the caller is saying is answered."""
         gate = responses()
-        gate.caller_speaks(0.0)
+        gate.caller_speaks(0.0, interrupts=False)
         gate.create(PLAIN, 0.1)
         assert gate.cancel(CANCEL, 0.2) == NOTHING
         gate.caller_stopped(1.0)
@@ -255,14 +255,14 @@ class TestTurn:
         """While she speaks nothing is started."""
         gate = active("r1")
         gate.create(PLAIN, 0.1)
-        gate.caller_speaks(0.2)
+        gate.caller_speaks(0.2, interrupts=False)
         assert gate.done("r1", 0.3) == NOTHING
         assert gate.deadline == 0.2 + SPEECH
 
     def test_answers_what_waited(self) -> None:
         """Its response says what a plain create from before the end of her turn would make."""
         gate = responses()
-        gate.caller_speaks(0.0)
+        gate.caller_speaks(0.0, interrupts=False)
         gate.create(PLAIN, 0.1)
         gate.create(PROMPT, 0.2)
         gate.caller_stopped(1.0)
@@ -289,7 +289,7 @@ class TestTurn:
     def test_without_an_end(self) -> None:
         """Noise may be taken for speech all the time; keys are answered all the same."""
         gate = responses()
-        gate.caller_speaks(0.0)
+        gate.caller_speaks(0.0, interrupts=False)
         gate.create(PLAIN, 0.1)
         assert gate.handle_timer(SPEECH) == [PLAIN]
 
@@ -361,7 +361,7 @@ class TestAnyOrder:
                     in_flight = False
                     check(gate.refused(None, now))
                 case "speaks":
-                    gate.caller_speaks(now)
+                    gate.caller_speaks(now, interrupts=False)
                 case "stopped":
                     gate.caller_stopped(now)
                 case "later":
@@ -372,3 +372,34 @@ class TestAnyOrder:
             wait()
         assert gate.deadline is None
         assert gate.create(GREETING, now + SPEECH) == [GREETING]
+
+
+class TestInterruption:
+    """A caller who begins to speak while a response of ours is being created (mistake 14)."""
+
+    def test_it_is_cancelled_when_it_begins(self) -> None:
+        gate = Responses(Counter())
+        gate.create(ResponseCreate(), 0.0)
+        gate.caller_speaks(0.1, interrupts=True)
+
+        assert gate.created("resp_1", 0.2) == [ResponseCancel(response_id="resp_1")]
+        assert gate.is_cancelled("resp_1")
+        gate.done("resp_1", 0.3)
+        assert not gate.is_cancelled("resp_1")
+
+    def test_a_server_that_is_not_to_be_interrupted_goes_on(self) -> None:
+        gate = Responses(Counter())
+        gate.create(ResponseCreate(), 0.0)
+        gate.caller_speaks(0.1, interrupts=False)
+
+        assert gate.created("resp_1", 0.2) == []
+        assert not gate.is_cancelled("resp_1")
+
+    def test_what_only_waits_is_kept_for_after_her_turn(self) -> None:
+        gate = Responses(Counter())
+        gate.caller_speaks(0.0, interrupts=True)
+        asked = ResponseCreate(response={"instructions": "x"})
+        assert gate.create(asked, 0.1) == []
+        gate.caller_speaks(0.2, interrupts=True)
+
+        assert gate.handle_timer(20.0) == [asked]

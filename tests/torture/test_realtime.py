@@ -100,7 +100,7 @@ class Model:
 
     def pass_time(self, frames: int = 1) -> None:
         self.talk.hear(frames)
-        self.talk.bridge.appended(480 * frames, self.talk.now)
+        self.talk.bridge.appended.add(480 * frames, self.talk.now)
         if (at := self.talk.bridge.deadline) is not None and at <= self.talk.now:
             self.act(self.talk.bridge.handle_timer(self.talk.now))
         if (at := self.session.deadline) is not None and at <= self.talk.now:
