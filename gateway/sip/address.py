@@ -26,6 +26,7 @@ _SENT_BY = re.compile(
 )
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"')
 _ESCAPE = re.compile(r"\\(.)")
+_END_OF_USER = re.compile("[:;]")
 
 
 def _port(digits: str | None) -> int | None:
@@ -71,8 +72,12 @@ class Uri:
 
     @property
     def name(self) -> str:
-        """The user for people and for routing: without password, escapes resolved."""
-        return text(unquote((self.user or "").partition(":")[0], errors="replace"))
+        """The user for people and for routing, escapes resolved.
+
+        Without password and without the user's own parameters: `100;phone-context=x` is 100
+        (§19.1.6, and telephone-subscriber in §25.1).
+        """
+        return text(unquote(_END_OF_USER.split(self.user or "", maxsplit=1)[0], errors="replace"))
 
     def param(self, name: str) -> str | None:
         """Return a parameter: "" for one without a value, None for one that is absent."""

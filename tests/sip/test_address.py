@@ -56,8 +56,12 @@ class TestUri:
 
     def test_name(self) -> None:
         """
-        Routing and people see the user without password and escapes (§19.1.2).
+        Routing and people see the user without password, parameters and escapes (§19.1.2).
         """
+        assert Uri.parse("sip:100;phone-context=a@x").name == "100"
+        assert Uri.parse("sip:+7495;isub=1:secret@x;user=phone").name == "+7495"
+        assert Uri.parse("sip:10%3B0:a;b@x").name == "10;0"
+        assert Uri.parse("tel:+7495;phone-context=x").name == "+7495"
         assert Uri.parse("sip:%61lice:secret@x").name == "alice"
         assert Uri.parse("sip:%D0%96%FF@x").name == "Ж\ufffd"
         assert Uri.parse("sip:x").name == ""
