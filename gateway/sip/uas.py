@@ -1,6 +1,7 @@
 """Inspection of a request before anything is done for it: RFC 3261 §8.2.1 to §8.2.3.
 
-Pure. Left out on purpose: Proxy-Require, which is for proxies (§20.29).
+Pure. Left out on purpose, because they are for proxies: Proxy-Require (§20.29), and 483 for a
+Max-Forwards of 0 (§16.3): a request may end its way here at its last hop.
 """
 
 from __future__ import annotations
@@ -52,10 +53,8 @@ def _inspect_hops(request: Request) -> Rejection | None:
     value = request.headers.get("Max-Forwards")
     if value is None:
         return None  # RFC 2543 did not have it
-    if not _HOPS.fullmatch(value) or int(value) > 255:
-        return Rejection(400, reason="Bad Max-Forwards")
-    # OPTIONS is how a path is traced: the hop where it ends answers (§11)
-    return Rejection(483) if int(value) == 0 and request.method == "INVITE" else None
+    sound = _HOPS.fullmatch(value) and int(value) <= 255  # §20.22
+    return None if sound else Rejection(400, reason="Bad Max-Forwards")
 
 
 def _inspect_extensions(request: Request) -> Rejection | None:
