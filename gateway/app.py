@@ -23,8 +23,9 @@ import structlog
 from .agents import Agent, Directory, Trunk, instructions, variables
 from .api.server import Readiness, Server, application
 from .backends import profile_of, script_of
-from .call.admission import Admission, Refusal
+from .call.admission import Admission
 from .call.call import Call
+from .call.ending import Refusal
 from .call.engine import Engine, Ticker, TimerDescriptor
 from .call.exchange import Caller, Exchange
 from .call.model import Backend
@@ -96,6 +97,8 @@ class Gateway:
         """Open everything; what is open when something fails is closed by the stack."""
         config, world = self._config, self._world
         stack.callback(self.ports.close)
+        # a host that is not ours must be seen now, and not by the first caller
+        self.ports.release(self.ports.open(self._loop.time()), self._loop.time(), announced=False)
         listen = [(it.host, it.port) for it in config.sip.listen if it.transport == "udp"]
         self.transport = await Transport.open(
             self.endpoint, listen, on_event=self._on_event, admit=self._admit, bind=world.bind
@@ -238,7 +241,8 @@ class Gateway:
         return self.directory.route(to, trunk) or Refusal(404, "no_route", "No route matches")
 
     async def _run(self, call: Call, handle: str, plan: Agent | Refusal) -> None:
-        log.info("call_began", **call.names)
+        agent = plan.name if isinstance(plan, Agent) else None
+        log.info("call_began", **call.names, agent=agent, backend=None)
         try:
             record = await call.run(plan, self._backends_of(plan))
         finally:
@@ -297,6 +301,7 @@ async def running(config: Config, world: World | None = None) -> AsyncIterator[G
             finally:
                 gateway.hang_up_all()
         await gateway.settle()
+        log.info("stopped", ignored=dict(gateway.endpoint.counts))
 
 
 async def _open_backends(config: Config, stack: AsyncExitStack) -> dict[str, Backend]:

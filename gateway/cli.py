@@ -135,9 +135,11 @@ def _set_up_log(settings: Config) -> None:
 
 def _run(main: Coroutine[Any, Any, int]) -> None:
     """Run to the end; an address that is taken and the like is a sentence, not a traceback."""
+    from .rtp.port import PortsExhausted
+
     try:
         code = asyncio.run(main)
-    except OSError as error:
+    except (OSError, PortsExhausted) as error:
         raise _failed(str(error)) from None
     except KeyboardInterrupt:
         code = 130
@@ -164,7 +166,6 @@ async def _serve(settings: Config, path: Path | None) -> int:
         gc.freeze()  # what lives as long as the process need not be looked at again
         await stopped.wait()
         log.info("stopping")
-    log.info("stopped")
     return 0
 
 

@@ -17,12 +17,16 @@ Address = tuple[str, int]
 T = TypeVar("T")
 
 
+LONGEST = 3600.0  # s of virtual time; a test that waits so long waits for what never comes
+
+
 class _Jumping(selectors.SelectSelector):
     """A selector that waits by moving the clock."""
 
     def __init__(self) -> None:
         super().__init__()
         self.now = 1000.0  # s; not 0, so that nobody takes a time for false
+        self._ends_at = self.now + LONGEST
 
     def select(self, timeout: float | None = None) -> list[Any]:
         ready = super().select(0)
@@ -31,6 +35,8 @@ class _Jumping(selectors.SelectSelector):
         if timeout is None:
             raise RuntimeError("deadlock: every task waits, and no timer is set")
         self.now += timeout
+        if self.now > self._ends_at:
+            raise RuntimeError("no end: what this test waits for does not come")
         return ready
 
 
@@ -216,7 +222,7 @@ class MemoryPorts:
         self.opened.append(port)
         return port
 
-    def release(self, port: Any, now: float) -> None:
+    def release(self, port: Any, now: float, *, announced: bool = True) -> None:
         port.close()
         self.opened.remove(port)
 

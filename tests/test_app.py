@@ -119,6 +119,15 @@ def test_an_address_that_is_taken_leaves_nothing_open(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
+def test_a_media_address_that_is_not_ours_is_seen_at_the_start(tmp_path: Path) -> None:
+    async def main() -> None:
+        with pytest.raises(OSError, match="assign"):
+            async with running(config(tmp_path, media={"listen": "192.0.2.55"})):
+                pass
+
+    asyncio.run(main())
+
+
 def test_a_script_with_mistakes_is_refused(tmp_path: Path) -> None:
     async def main() -> None:
         backends = {"simulator": {"provider": "simulator", "turns": [{"sya": "x"}]}}

@@ -1,7 +1,8 @@
 """The two ends joined: the only place where the protocols meet.
 
-admission.py    whether one more call is taken, and how the others are refused
+admission.py    whether one more call is taken
 call.py ●       the life of a call: one task group, from INVITE to record
+ending.py       why a call is over, and how the caller is told
 exchange.py     what all calls share, and what is known of a caller
 talk.py         an answered call: line, bridge and model joined
 engine.py ●     the one 20 ms tick: send, receive, run every line, prepare
@@ -10,6 +11,9 @@ model.py ●      the model's end: a session on a connection
 bridge.py       the decisions: barge-in, truncate, greeting, keypad, tools, end
 keypad.py       single digits become entries
 tools.py        the functions that a model may call
+appended.py     when each piece of the caller's sound was given to the model
+turns.py        how long each answer took
+transcript.py   who said what, of the assistant only what was heard
 record.py       what is known of a call when it is over
 recording.py ●  a two-track WAV of a call
 """

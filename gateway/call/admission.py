@@ -7,24 +7,7 @@ Retry-After; calls in progress are never touched.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-RETRY_AFTER = "5"  # s, what a refused caller is told to wait
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """A call that is not taken: the final response, and why for the record."""
-
-    status: int
-    cause: str  # a word
-    reason: str | None = None  # a sentence
-    headers: tuple[tuple[str, str], ...] = ()
-
-
-def unavailable(cause: str, reason: str) -> Refusal:
-    """503 with Retry-After: not now, perhaps in a moment."""
-    return Refusal(503, cause, reason, (("Retry-After", RETRY_AFTER),))
+from .ending import Refusal, unavailable
 
 
 class Admission:

@@ -28,11 +28,11 @@ from gateway.sdp.negotiation import Local, Media, Negotiation
 from gateway.sip.event import Ended, Event, Offered
 from gateway.text import cleaned
 
-from .admission import Refusal, unavailable
 from .bridge import Action, HangUp, Note, Send
+from .ending import INTERNAL_ERROR, Ending, Refusal, incompatible, unavailable
 from .exchange import Caller, Exchange
 from .model import Backend, Model, reach
-from .record import EndedBy, Record
+from .record import Record
 from .recording import Recording
 from .talk import Talk, make_bridge, make_line
 from .tools import definitions
@@ -73,7 +73,7 @@ class Call:
         self._recording: Recording | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._ends_at: float | None = None  # by max_duration
-        self._why: tuple[EndedBy, str, str | None] | None = None
+        self._ending: Ending | None = None
 
     @property
     def names(self) -> dict[str, str]:
@@ -86,9 +86,12 @@ class Call:
         """Take the call to its end; `backends` are tried in order. Leaves nothing behind."""
         try:
             async with asyncio.TaskGroup() as group:
-                set_up = group.create_task(self._set_up(plan, backends))
+                tasks = [group.create_task(self._set_up(plan, backends))]
+                if self._x.recording:
+                    tasks.append(group.create_task(self._write_recording()))
                 await self._over.wait()
-                set_up.cancel()
+                for task in tasks:
+                    task.cancel()
         except* Exception as group_:  # the border: a call's fault ends this call only
             self.failed(group_.exceptions[0])
         finally:
@@ -108,12 +111,12 @@ class Call:
 
     def hang_up(self, cause: str) -> None:
         """End the call because the service stops, or an operator wants it."""
-        self._hang_up("gateway", cause)
+        self._hang_up(Ending("gateway", cause))
 
     def failed(self, error: BaseException) -> None:
         """Something of ours is broken: end this call, and keep the traceback."""
         self._log.error("call_failed", exc_info=error)
-        self._hang_up("gateway", "internal_error")
+        self._hang_up(Ending("gateway", INTERNAL_ERROR))
 
     async def _set_up(self, plan: Agent | Refusal, backends: Sequence[Backend]) -> None:
         try:
@@ -127,15 +130,13 @@ class Call:
             self._answer(plan.settings, self._model, media, answer)
         except _Refused as refused:
             self._refuse(refused.refusal)
-        else:
-            await self._write_recording()
 
     def _agree(self) -> tuple[Media, bytes]:
         """Open a port and answer the offer."""
         try:
             self._port = self._x.ports.open(self._x.clock())
-        except PortsExhausted:
-            raise _Refused(unavailable("no_ports", "No media port is free")) from None
+        except (PortsExhausted, OSError) as error:
+            raise _Refused(unavailable("no_ports", f"No media port is free: {error}")) from None
         host, number = self._port.address
         if host in ("0.0.0.0", "::"):  # what to announce is the address of the route
             host = self._caller.invite.flow.local[0]
@@ -144,7 +145,7 @@ class Call:
         try:
             answer, media = self._negotiate(self._caller.invite.request.body)
         except SdpError as error:
-            raise _Refused(_incompatible(error)) from None
+            raise _Refused(incompatible(error)) from None
         self._record.codec = media.codec.name
         return media, answer
 
@@ -175,7 +176,8 @@ class Call:
         try:
             model = await reach(backends, make, within=SET_UP, clock=self._x.clock, log=self._log)
         except BackendError as error:
-            raise _Refused(unavailable("backend_unavailable", str(error))) from None
+            no = unavailable("backend_unavailable", str(error), error.retry_after)
+            raise _Refused(no) from None
         self._record.backend = model.backend.name
         self._record.model = model.session.model
         self._record.session_id = model.session.session_id
@@ -198,14 +200,15 @@ class Call:
         self._talk = Talk(line, bridge, model, self._port, self, rtp_timeout=self._x.rtp_timeout)
         self._ends_at = now + agent.max_duration
         self._x.engine.add(self._talk.leg)
-        self._log.info("call_answered", codec=media.codec.name)
+        self._log.debug("call_answered", codec=media.codec.name)
         self.act(bridge.open(now))
 
     async def _write_recording(self) -> None:
         """Write what was recorded off the loop, until the call is over."""
-        while self._recording and not self._over.is_set():
+        while True:
             await asyncio.sleep(FLUSH)
-            await asyncio.to_thread(self._recording.flush)
+            if self._recording:
+                await asyncio.to_thread(self._recording.flush)
 
     async def _close(self) -> None:
         """Give back everything, and complete the record; a fault in one step stops no other."""
@@ -214,7 +217,10 @@ class Call:
                 steps.push_async_callback(self._end_recording)
                 steps.callback(self._complete)
                 if self._port:
-                    steps.callback(self._x.ports.release, self._port, self._x.clock())
+                    answered = self._record.answered_at is not None
+                    steps.callback(
+                        self._x.ports.release, self._port, self._x.clock(), announced=answered
+                    )
                 if self._model:
                     steps.callback(self._model.close)
                 if self._talk:
@@ -231,41 +237,35 @@ class Call:
     def _complete(self) -> None:
         record = self._record
         record.ended_at = record.ended_at or self._x.wall()
-        if self._why:
-            record.ended_by, record.cause, reason = self._why
-            record.sip_reason = record.sip_reason or reason
+        if end := self._ending:
+            record.ended_by, record.cause = end.by, end.cause
+            record.sip_reason = record.sip_reason or end.reason
         if self._model:
             record.usage.input_tokens = self._model.session.usage.input_tokens
             record.usage.output_tokens = self._model.session.usage.output_tokens
         if self._talk:
             self._talk.complete(record)
+            if counts := self._talk.irregularities():
+                self._log.info("call_irregular", **counts)
 
     # -- SIP
 
-    def _refuse(self, refusal: Refusal) -> None:
-        self._why = self._why or ("gateway", refusal.cause, refusal.reason)
-        self._x.act(
-            self._x.endpoint.refuse(
-                self._id, refusal.status, self._x.clock(), headers=refusal.headers
-            )
-        )
+    def _refuse(self, no: Refusal) -> None:
+        self._ending = self._ending or Ending("gateway", no.cause, no.reason)
+        now = self._x.clock()
+        self._x.act(self._x.endpoint.refuse(self._id, no.status, now, headers=no.headers))
 
-    def _hang_up(self, by: EndedBy, cause: str, reason: str | None = None) -> None:
-        """End the call from our side; who says why first is the one who ended it."""
-        self._why = self._why or (by, cause, reason)
+    def _hang_up(self, ending: Ending) -> None:
+        """End the call from our side; the first ending is the one that counts."""
+        self._ending = self._ending or ending
         if self._record.answered_at is None:
-            ours = cause == "internal_error"
-            self._refuse(Refusal(500, cause) if ours else unavailable(cause, reason or cause))
-        header = None  # RFC 3326; Q.850: 31 is normal, 41 a temporary failure, 102 a timer's expiry
-        if cause != "hang_up":
-            number = {"rtp_timeout": 102, "max_duration": 102, "shutdown": 31}.get(cause, 41)
-            header = f'Q.850;cause={number};text="{cause}"'
+            self._refuse(ending.refusal)
         # nothing where the refusal ended the call; not so where its 200 had just left
-        self._x.act(self._x.endpoint.bye(self._id, self._x.clock(), reason=header))
+        self._x.act(self._x.endpoint.bye(self._id, self._x.clock(), reason=ending.header))
 
     def _ended(self, event: Ended) -> None:
-        if self._why is None:
-            self._why = ("caller" if event.by == "peer" else "network", event.cause, None)
+        if self._ending is None:
+            self._ending = Ending("caller" if event.by == "peer" else "network", event.cause)
             self._record.sip_reason = cleaned(event.reason) if event.reason else None
         self._record.sip_status = event.status
         self._record.ended_at = self._x.wall()
@@ -276,7 +276,7 @@ class Call:
     def _negotiate(self, offer: bytes) -> tuple[bytes, Media]:
         if not offer or self._local is None:
             # an offer of ours, in the 200, comes with a later version
-            raise SdpError(MISCELLANEOUS, "an INVITE without an offer is not answered yet")
+            raise SdpError(MISCELLANEOUS, "an offer is needed: none of ours is made yet")
         return self._negotiation.answer(offer, self._local)
 
     def _renegotiate(self, offer: bytes) -> None:
@@ -285,7 +285,7 @@ class Call:
         try:
             answer, media = self._negotiate(offer)
         except SdpError as error:
-            no = _incompatible(error)
+            no = incompatible(error)
             self._x.act(self._x.endpoint.refuse(self._id, no.status, now, headers=no.headers))
             return
         if self._talk:
@@ -306,7 +306,7 @@ class Call:
 
     def lost(self, cause: str, reason: str) -> None:
         """The model's session is over, and not by us."""
-        self._hang_up("backend", cause, reason)
+        self._hang_up(Ending("backend", cause, reason))
 
     # -- what follows from it
 
@@ -326,7 +326,7 @@ class Call:
                     if self._model:
                         self._model.send(event, self._x.clock())
                 case HangUp(by, cause, reason):
-                    self._hang_up(by, cause, reason)
+                    self._hang_up(Ending(by, cause, reason))
                 case Note(name, values):
                     self._log.warning(name, **values)
         self._set_timer()
@@ -355,9 +355,3 @@ class Call:
             elif talk.silent_at is not None and now >= talk.silent_at:
                 actions.append(HangUp("network", "rtp_timeout"))
             self.act(actions)
-
-
-def _incompatible(error: SdpError) -> Refusal:
-    """488 with the Warning of RFC 3261 §20.43."""
-    warning = f'{error.warning} gateway "{error}"'
-    return Refusal(488, "media_not_acceptable", str(error), (("Warning", warning),))

@@ -1,6 +1,7 @@
-"""Talk: an answered call, its two ends joined: line, bridge and model. Pure, but for what it joins.
+"""Talk: an answered call, its two ends joined: line, bridge and model.
 
-It listens to the engine (each method runs inside the tick), hands what the bridge decides to its
+It has no socket, task or clock of its own: it calls the port and the model that it is given. It
+listens to the engine (each method runs inside the tick), hands what the bridge decides to its
 owner, and knows when the call's sound is next due.
 """
 
@@ -103,6 +104,21 @@ class Talk:
         """Do what is due."""
         self._model.handle_timer(now)
         return self.bridge.handle_timer(now)
+
+    def irregularities(self) -> dict[str, int]:
+        """How often something was not as it should be, by name; what never was is left out."""
+        line, model = self.line, self._model
+        counts = {
+            "rtp_from_elsewhere": line.source.rejected,
+            "rtp_out_of_sequence": line.source.implausible,
+            "datagrams_ignored": line.ignored,
+            "speech_late": line.playout.underruns,
+            "deltas_broken": line.playout.broken,
+            "appends_dropped": model.dropped,
+            "messages_broken": model.broken,
+            **model.session.counts,
+        }
+        return {name: count for name, count in counts.items() if count}
 
     def complete(self, record: Record) -> None:
         """The call is over: write down what became of its sound."""

@@ -34,7 +34,7 @@ PING_EVERY = 20.0  # s
 SILENCE = 60.0  # s without a byte from the server
 CLOSE_WITHIN = 1.0  # s, from our close frame to the end of the connection, whatever the server does
 MAX_MESSAGE = 16 * 2**20  # bytes
-MAX_REASON = 200  # characters of what a server says
+MAX_BODY = 3200  # characters of a refusal that are searched for its reason
 MAX_RETRY_AFTER = 3600.0  # s
 
 NO_STATUS = 1005  # a close frame without a code, RFC 6455 §7.4.1
@@ -121,7 +121,7 @@ async def connect(
             await socket.opened
     except BaseException as error:
         socket.abort()
-        if found := _connect_error(error, timeout):
+        if found := _connect_error(error, profile, timeout):
             raise found from None
         raise
     socket.start()
@@ -264,7 +264,7 @@ class WebSocket(asyncio.Protocol):
             self.opened.set_result(None)
             self._timer = self._loop.call_later(PING_EVERY, self._keep_alive)
         else:
-            self.opened.set_exception(_handshake_error(error, self._profile.secrets))
+            self.opened.set_exception(_handshake_error(error, self._profile))
 
     def _start(self) -> None:
         self._started = True
@@ -290,7 +290,7 @@ class WebSocket(asyncio.Protocol):
         self._closed = True
         self._inbox.clear()
         self._abort_later()
-        self._on_close(close.code, _clean(close.reason, self._profile.secrets))
+        self._on_close(close.code, self._profile.cleaned(close.reason))
 
     def _abort_later(self) -> None:
         if self._timer:
@@ -322,36 +322,36 @@ def _default_tls() -> ssl.SSLContext:
     return ssl.create_default_context()  # reads all root certificates: once is enough
 
 
-def _connect_error(error: BaseException, timeout: float) -> BackendError | None:
+def _connect_error(error: BaseException, profile: Profile, timeout: float) -> BackendError | None:
     """What it means that there is no connection; None: it is not the server's doing."""
     match error:
         case TimeoutError():
             return BackendError("timeout", f"no answer within {timeout:g} s")
         case ssl.SSLError():
             reason = getattr(error, "verify_message", "") or error.reason or "no TLS"
-            return BackendError("tls", _clean(reason, ()), retry=False)
+            return BackendError("tls", profile.cleaned(reason), retry=False)
         case OSError():
-            return BackendError("unreachable", _clean(error.strerror or str(error), ()))
+            return BackendError("unreachable", profile.cleaned(error.strerror or str(error)))
         case UnicodeError():  # of the host's name, by IDNA
             return BackendError("unreachable", "the host's name is no name", retry=False)
         case _:
             return None
 
 
-def _handshake_error(error: Exception, secrets: tuple[str, ...]) -> BackendError:
+def _handshake_error(error: Exception, profile: Profile) -> BackendError:
     """What it means that the connection did not become a WebSocket."""
     match error:
         case InvalidStatus():
-            return _refusal(error, secrets)
+            return _refusal(error, profile)
         case OSError():
-            return BackendError("unreachable", _clean(error.strerror or str(error), secrets))
+            return BackendError("unreachable", profile.cleaned(error.strerror or str(error)))
         case _ if isinstance(error.__cause__ or error, EOFError):
             return BackendError("unreachable", "the server hung up")
         case _:
-            return BackendError("protocol", _clean(str(error), secrets), retry=False)
+            return BackendError("protocol", profile.cleaned(str(error)), retry=False)
 
 
-def _refusal(error: InvalidStatus, secrets: tuple[str, ...]) -> BackendError:
+def _refusal(error: InvalidStatus, profile: Profile) -> BackendError:
     response = error.response
     status = response.status_code
     reason = _reason_of(response.body or b"") or response.reason_phrase
@@ -359,7 +359,7 @@ def _refusal(error: InvalidStatus, secrets: tuple[str, ...]) -> BackendError:
     seconds = float(waits[0]) if waits and re.fullmatch(r"[0-9]{1,9}", waits[0]) else None
     return BackendError(
         "refused",
-        _clean(reason, secrets),
+        profile.cleaned(reason),
         status=status,
         retry=status == 429 or status >= 500,
         retry_after=None if seconds is None else min(seconds, MAX_RETRY_AFTER),
@@ -371,7 +371,7 @@ def _reason_of(body: bytes | bytearray) -> str:
     try:
         said = msgspec.json.decode(body)
     except (ValueError, RecursionError):
-        return re.sub(r"<[^<>]*>", " ", body[: 16 * MAX_REASON].decode(errors="replace"))
+        return re.sub(r"<[^<>]*>", " ", body[:MAX_BODY].decode(errors="replace"))
     match said:
         case {"error": {"message": str(message)}} | {"message": str(message)}:
             return message
@@ -379,11 +379,3 @@ def _reason_of(body: bytes | bytearray) -> str:
             return message
         case _:
             return ""
-
-
-def _clean(text: str, secrets: tuple[str, ...]) -> str:
-    """One line that is fit for a log: no secret, no control character, not long."""
-    for secret in secrets:
-        text = text.replace(secret, "***")
-    printable = "".join(c if c.isprintable() else " " for c in text)
-    return " ".join(printable.split())[:MAX_REASON]

@@ -17,6 +17,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 YANDEX_URL = "wss://ai.api.cloud.yandex.net/v1/realtime"
 OPENAI_URL = "wss://api.openai.com/v1/realtime"
 
+MAX_REASON = 200  # characters of what a server says
 NO_KEY = "none"  # a local server that asks for none
 
 
@@ -67,6 +68,13 @@ class Profile:
     transcription: Mapping[str, Any] | None = None  # what turns it on; None: it is always on
     cumulative_transcripts: bool = False  # a transcript of the caller repeats those before it
     builtin_tools: frozenset[str] = frozenset()  # functions that the server runs and answers itself
+
+    def cleaned(self, text: str) -> str:
+        """What a server says, fit for a log: no secret of ours, one line, and not long."""
+        for secret in self.secrets:
+            text = text.replace(secret, "***")
+        printable = "".join(c if c.isprintable() else " " for c in text)
+        return " ".join(printable.split())[:MAX_REASON]
 
     @property
     def host(self) -> str:

@@ -240,12 +240,37 @@ class Session:
             head = text[:MALFORMED_CHARACTERS]
             head = head.decode(errors="replace") if isinstance(head, bytes) else head
             return [Malformed(str(error), head)]
+        event = self._cleaned(event)
         if not isinstance(event, Unknown | Malformed):
             if reason := self._stale(event):
                 self.counts[reason] += 1
                 return []
             self._follow(event, now)
         return [event]
+
+    def _cleaned(self, event: ServerEvent) -> ServerEvent:
+        """Errors with their words made fit for logs and records: some servers quote the key."""
+        match event:
+            case Error(error=error):
+                return msgspec.structs.replace(event, error=self._cleaned_error(error))
+            case ResponseDone(response=response) if response.status_details:
+                details = response.status_details
+                if details.error:
+                    error = self._cleaned_error(details.error)
+                    details = msgspec.structs.replace(details, error=error)
+                response = msgspec.structs.replace(response, status_details=details)
+                return msgspec.structs.replace(event, response=response)
+            case _:
+                return event
+
+    def _cleaned_error(self, error: ErrorDetail) -> ErrorDetail:
+        cleaned = self.profile.cleaned
+        return msgspec.structs.replace(
+            error,
+            message=cleaned(error.message),
+            type=error.type and cleaned(error.type),
+            code=error.code and cleaned(error.code),
+        )
 
     def handle_timer(self, now: float) -> None:
         """Do what is due."""

@@ -51,7 +51,7 @@ class RtpPorts(Protocol):
     """Where the engine gets its ports: `PortPool`, or a network in memory."""
 
     def open(self, now: float) -> RtpPort: ...
-    def release(self, port: RtpPort, now: float) -> None: ...
+    def release(self, port: RtpPort, now: float, *, announced: bool = True) -> None: ...
     def sweep(self, now: float) -> None: ...
     def poll(self) -> Sequence[RtpPort]: ...
     def close(self) -> None: ...
@@ -204,16 +204,23 @@ class PortPool:
             return port
         raise PortsExhausted("every port is in use or in quarantine")
 
-    def release(self, port: RtpPort, now: float) -> None:
-        """Put a port into quarantine. ValueError if it is not one of ours in use."""
+    def release(self, port: RtpPort, now: float, *, announced: bool = True) -> None:
+        """Put a port into quarantine. ValueError if it is not one of ours in use.
+
+        One that no SDP `announced` has no old peer, so it is free at once.
+        """
         if not isinstance(port, Port) or self._open.pop(port.fileno(), None) is None:
             raise ValueError("not an open port of this pool")
         self._epoll.unregister(port.fileno())
+        if not announced:
+            port.close()
+            self._free.append(port.address[1])
+            return
         port.disconnect()  # whoever still sends shall be heard
         self._quarantine.append(_Quarantined(port, now, now, now + LOOK))
 
     def sweep(self, now: float) -> None:
-        """Look at the ports in quarantine, free the quiet ones. Call it about once a second."""
+        """Look at the ports in quarantine, free the quiet ones. Call it every few seconds."""
         while self._quarantine and self._quarantine[0].look <= now:
             entry = self._quarantine.popleft()
             if _drain(entry.port):

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from gateway.realtime.events import (
     ConversationItemCreate,
+    Error,
     ErrorDetail,
     InputAudioBufferAppend,
     InputAudioBufferClear,
@@ -23,6 +24,7 @@ from gateway.realtime.events import (
     Part,
     ResponseCancel,
     ResponseCreate,
+    ResponseDone,
     SessionUpdate,
     SessionUpdated,
     TokenDetails,
@@ -623,3 +625,23 @@ class TestErrors:
         """The rest is logged, and the session lives on or is dialled again."""
         assert not is_benign(detail)
         assert not is_fatal(detail)
+
+
+class TestSecrets:
+    """Some servers quote the key back; what they say goes into logs and records."""
+
+    def test_no_error_holds_a_secret_or_a_second_line(self) -> None:
+        session = Session(openai(api_key="sk-SECRET", model="m"), Settings(), token=lambda: "t")
+        said = "Incorrect API key sk-SECRET\nprovided " + "x" * 500
+        error = {"type": "invalid_request_error", "code": "no sk-SECRET", "message": said}
+        failed = {"id": "resp_1", "status": "failed", "status_details": {"error": error}}
+        (one,) = session.receive(json.dumps({"type": "error", "error": error}), 0.0)
+        (two,) = session.receive(json.dumps({"type": "response.done", "response": failed}), 0.0)
+
+        assert isinstance(one, Error)
+        assert isinstance(two, ResponseDone)
+        assert two.response.status_details
+        assert one.error == two.response.status_details.error
+        assert one.error.message.startswith("Incorrect API key *** provided xxx")
+        assert len(one.error.message) == 200
+        assert one.error.code == "no ***"

@@ -199,6 +199,13 @@ class TestPool:
             pool.release(first, 0.0)
             assert pool.poll() == []
 
+    def test_a_port_that_nobody_was_told_is_free_at_once(self) -> None:
+        """A refused call leaves no old peer behind."""
+        with pool_of(41_044, 41_045) as pool:
+            for now in range(5):
+                pool.release(pool.open(float(now)), float(now), announced=False)
+            assert pool.free == 1
+
     def test_a_released_port_is_quiet_for_30_s_before_it_is_used_again(self) -> None:
         """M5: nobody hears the last call's caller."""
         with pool_of(41_040, 41_041) as pool, phone() as peer:
