@@ -45,7 +45,7 @@ from .text import cleaned
 SWEEP = 5.0  # s between looks at ports in quarantine
 FRESH = 60.0  # s for which a session that was ready proves that a backend is there
 PROBE = 2.0  # s that /readyz waits for a backend
-FAREWELL = 2.0  # s that the last BYEs have to be answered
+LAST_BYES = 2.0  # s that the last BYEs have to be answered
 LOOK = 0.02  # s between looks whether they were
 # JSON lets these stand in a text, but a reader may take them for the end of the line
 LINE_ENDS = {ord(end): f"\\u{ord(end):04x}" for end in "\x85\u2028\u2029"}
@@ -153,7 +153,7 @@ class Gateway:
 
     async def settle(self) -> None:
         """Let the last BYEs be answered, as long as that may take."""
-        for _ in range(round(FAREWELL / LOOK)):
+        for _ in range(round(LAST_BYES / LOOK)):
             if not self.endpoint.unanswered:
                 return
             await asyncio.sleep(LOOK)

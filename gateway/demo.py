@@ -33,10 +33,12 @@ from .simulator.speech import Speech, Tones
 QUESTION = "Hello, what can you do?"
 INTERRUPTION = "Stop, that is enough."
 CODE = "4711#"
-FAREWELL = "Thank you, goodbye."
+GOODBYE = "Thank you, goodbye."
+GREETING = "Hello! How can I help you?"
 
 RECORD = "calls.jsonl"
 WITHIN = 30.0  # s that any one step may take
+SHOWN = 60  # characters of an answer that was interrupted
 SPOKEN = 2.5  # s of the long answer that are heard before the caller interrupts
 
 
@@ -46,7 +48,7 @@ class Conversation:
     def __init__(self, out: Console) -> None:
         self._out = out
         self._began = asyncio.get_running_loop().time()
-        self._texts: dict[str, str] = {}
+        self._texts: dict[str, str] = {}  # what the assistant says, by item, so far
         self._done: asyncio.Queue[str] = asyncio.Queue()
 
     async def connect(
@@ -75,8 +77,11 @@ class Conversation:
 
     def _server(self, event: ev.ServerEvent) -> None:
         match event:
-            case ev.ResponseOutputAudioTranscriptDone(transcript=text):
-                self.say("assistant", text)
+            case ev.ResponseOutputAudioTranscriptDelta(item_id=item_id, delta=text):
+                self._texts[item_id] = self._texts.get(item_id, "") + text
+            case ev.ResponseOutputAudioTranscriptDone(item_id=item_id, transcript=text):
+                if self._texts.pop(item_id, None) is not None:
+                    self.say("assistant", text)
             case ev.InputAudioBufferSpeechStarted():
                 self.say("", "(the model hears the caller speak)")
             case ev.ConversationItemTruncated(audio_end_ms=ms):
@@ -88,7 +93,8 @@ class Conversation:
 
     def _client(self, event: ev.ClientEvent) -> None:
         match event:
-            case ev.ConversationItemTruncate(audio_end_ms=ms):
+            case ev.ConversationItemTruncate(item_id=item_id, audio_end_ms=ms):
+                self.say("assistant", f"{self._texts.pop(item_id, '')[:SHOWN]}… (interrupted)")
                 self.say("gateway", f"barge-in: the caller heard {ms} ms, truncate there")
             case ev.ConversationItemCreate(item=item) if item.role == "user":
                 self.say("gateway", f"tells the model: {item.content[0].text}")
@@ -118,7 +124,7 @@ class _Overheard:
 
 async def run_demo(out: Console, folder: Path, *, stay: bool) -> int:
     """Make the call; 0 when all of it happened. `stay` keeps the service up afterwards."""
-    setup("warning", "auto", sys.stderr)
+    setup("warning" if stay else "error", "auto", sys.stderr)
     folder.mkdir(parents=True, exist_ok=True)  # noqa: ASYNC240 - before anything runs
     talk = Conversation(out)
     world = World(connect=talk.connect)
@@ -138,7 +144,7 @@ def _config(folder: Path, stay: bool) -> Config:
         {
             "sip": {"listen": [f"udp:{'0.0.0.0' if stay else '127.0.0.1'}:{port}"]},
             "media": {"ports": "20000-20999", "listen": "0.0.0.0" if stay else "127.0.0.1"},
-            "agents": {"demo": {"backend": "simulator", "greeting": "Hello! How can I help you?"}},
+            "agents": {"demo": {"backend": "simulator", "greeting": GREETING}},
             "api": {"listen": "127.0.0.1:0"},
             "records": {
                 "calls": str(folder / RECORD),
@@ -171,8 +177,8 @@ async def _call(
     await phone.press(CODE)
     await talk.answered()
     await phone.until_silence()
-    talk.say("caller", FAREWELL)
-    await phone.say(say(FAREWELL))
+    talk.say("caller", GOODBYE)
+    await phone.say(say(GOODBYE))
     async with asyncio.timeout(WITHIN):
         await phone.ended.wait()
     talk.say("gateway", "hangs up, now that the caller has heard the farewell")
@@ -220,7 +226,9 @@ def _report(out: Console, folder: Path) -> bool:
     record = json.loads((folder / RECORD).read_text(encoding="utf-8").splitlines()[-1])
     out.print(f"\nThe call's record is in {folder / RECORD}, both voices in {record['recording']}.")
     barge_ins = [barge_in for barge_in in record["barge_ins"] if barge_in["heard_ms"]]
+    said = [line["text"] for line in record["transcript"]]
     expected = {
+        "the greeting": said[:1] == [GREETING],
         "a barge-in": bool(barge_ins),
         "the code": record["digits"] == [CODE.rstrip("#")],
         "the end by the model": record["cause"] == "hang_up" and record["ended_by"] == "model",

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
+import numpy as np
+
+from gateway.simulator.script import load
 from tests.clock import run
 
-from .house import GATEWAY, house, noise
+from .house import GATEWAY, MemoryModel, house, noise
 
 SCRIPT = {
     "turns": [
@@ -51,5 +55,34 @@ def test_a_call_from_the_greeting_to_the_farewell(tmp_path: Path) -> None:
         assert home.model.answers("error") == []
         assert home.model.open_connections == 0
         assert home.ports.opened == []
+
+    run(main())
+
+
+def test_a_hello_at_pick_up_is_answered_and_not_talked_over(tmp_path: Path) -> None:
+    """She speaks while the greeting is asked for: it is cancelled as it begins."""
+
+    async def main() -> None:
+        slow = MemoryModel(load(SCRIPT), delay=0.4)
+        async with (
+            house(tmp_path, agent={"greeting": "Hello!"}, model=slow) as home,
+            home.phone() as phone,
+        ):
+            await phone.dial("100", GATEWAY)
+            # as if the server had heard her before it got the response.create
+            home.model.links[0].say(
+                '{"type": "input_audio_buffer.speech_started", "event_id": "e",'
+                ' "audio_start_ms": 0, "item_id": "item_x"}'
+            )
+            await asyncio.sleep(5)
+            (cancel,) = home.model.events("response.cancel")
+            (greeting,) = home.model.answers("response.done")
+            loud = np.abs(phone.recording().astype(int)).max()
+            phone.hang_up()
+            record = await home.record()
+
+        assert cancel["response_id"] == greeting["response"]["id"]
+        assert loud < 100
+        assert record["barge_ins"] == []
 
     run(main())
