@@ -18,6 +18,7 @@ T = TypeVar("T")
 
 
 LONGEST = 3600.0  # s of virtual time; a test that waits so long waits for what never comes
+TURNS = 100_000  # of the loop at one moment; who needs more turns in a circle
 
 
 class _Jumping(selectors.SelectSelector):
@@ -27,14 +28,18 @@ class _Jumping(selectors.SelectSelector):
         super().__init__()
         self.now = 1000.0  # s; not 0, so that nobody takes a time for false
         self._ends_at = self.now + LONGEST
+        self._turns = 0  # since the clock moved
 
     def select(self, timeout: float | None = None) -> list[Any]:
         ready = super().select(0)
         if ready or timeout == 0:
+            self._turns += 1
+            if self._turns > TURNS:
+                raise RuntimeError("a circle: the clock does not move any more")
             return ready
         if timeout is None:
             raise RuntimeError("deadlock: every task waits, and no timer is set")
-        self.now += timeout
+        self.now, self._turns = self.now + timeout, 0
         if self.now > self._ends_at:
             raise RuntimeError("no end: what this test waits for does not come")
         return ready
