@@ -78,6 +78,18 @@ class Dialog:
         """Follow the peer to a new Contact (§12.2.1.2, §12.2.2); the route set stays."""
         self.target = contact_of(message) or self.target
 
+    @property
+    def next_hop(self) -> Uri | None:
+        """Whom our requests go to: the first route, strict or loose, else the target (§8.1.2).
+
+        None if that is no address: a route of the peer's that nobody could follow.
+        """
+        try:
+            first = NameAddr.parse(self.route_set[0]).uri if self.route_set else None
+            return first or Uri.parse(self.target)
+        except SipError:
+            return None
+
     def request(
         self,
         method: str,

@@ -30,6 +30,7 @@ from .grammar import SipError
 from .invite import InviteUsage
 from .layer import Acknowledged, Delivery, Received, TransactionLayer, Unanswered
 from .message import Request, Response, parse
+from .route import response_flow
 from .schedule import Schedule
 from .uas import Rejection, inspect
 
@@ -86,6 +87,24 @@ class Endpoint:
     def unanswered(self) -> bool:
         """Is a BYE on its way, or any other request of ours? Whoever closes the sockets waits."""
         return self._layer.asking or any(usage.owes_bye for usage in self._usages.values())
+
+    def send_owed_byes(self, now: float) -> list[Output]:
+        """BYE at once to every call that has ended on our side before the ACK of our 2xx came.
+
+        For a process that is about to close its sockets. §15 would have us wait for that ACK, or
+        32 s; a peer whose ACK is under way gets the BYE a little early, which it has to answer
+        anyhow, and one that never hears of the end keeps a dead call.
+        """
+        owing = [usage for usage in self._usages.values() if usage.owes_bye]
+        return [it for usage in owing for it in self._after(usage, usage.send_owed_bye(now))]
+
+    def awaits(self, data: bytes, host: str) -> bool:
+        """Is this a response from a host that a request of ours has gone to, and is not over?
+
+        Told from the first bytes: for whoever reads nothing of hosts that may not call, but must
+        hear what a route or a target outside of them answers. A response is never answered.
+        """
+        return data.startswith(b"SIP/2.0 ") and self._layer.asks(host)
 
     @property
     def idle(self) -> bool:
@@ -302,7 +321,7 @@ class Endpoint:
         response = self._agent.respond_stateless(
             request, rejection.status, reason=rejection.reason, headers=rejection.headers
         )
-        return [Transmit(response.encode(), flow)]
+        return [Transmit(response.encode(), response_flow(request.headers.via, flow))]
 
     def _dispatch(self, results: Iterable[Transmit | Delivery], now: float) -> list[Output]:
         """Let what the transactions say reach its call."""

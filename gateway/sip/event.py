@@ -16,7 +16,7 @@ By = Literal["peer", "us", "network"]
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """The way of a message: where it came from, and the only place an answer goes to."""
+    """The way of a message: where it came from, or where it goes (route.py)."""
 
     transport: str  # "udp"
     local: Address  # ours as the route to the peer has it, with the listening port

@@ -19,7 +19,7 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .address import NameAddr, Uri
+from .address import NameAddr, Uri, Via
 from .agent import UserAgent, capabilities, content, phrase
 from .dialog import Dialog
 from .event import (
@@ -37,6 +37,7 @@ from .event import (
 from .grammar import text
 from .layer import Client, Server, TransactionLayer
 from .message import Headers, Request, Response
+from .route import request_flow
 from .transaction import T1, T2, TIMEOUT, State
 from .uas import inspect, is_sdp
 
@@ -69,7 +70,8 @@ class InviteUsage:
         self.released = False
         self._layer = layer
         self._agent = agent
-        self._flow = flow  # the way to the peer: where its latest request came from
+        self._flow = flow  # where the peer's latest request came from; or where we call
+        self._via: Via | None = None  # and what that request says of it
         self._dialog: Dialog | None = None
         self._answered = False  # a 2xx went, or came
         self._server: Server | None = None  # the INVITE that waits for our final response
@@ -89,6 +91,7 @@ class InviteUsage:
     def accept(self, server: Server, now: float) -> list[Output]:
         """Begin as the one who is called: 100 at once."""
         self._dialog = Dialog.accept(server.request, self.call)
+        self._via = server.request.headers.via
         self._server = server
         return self._respond(server, 100, now)
 
@@ -107,7 +110,8 @@ class InviteUsage:
             *self._offer_headers(body),
             *headers,
         ]
-        return self._invite(Request("INVITE", str(callee), Headers(fields), body), now)
+        invite = Request("INVITE", str(callee), Headers(fields), body)
+        return self._invite(invite, self._flow, now)
 
     @property
     def owes_bye(self) -> bool:
@@ -163,6 +167,11 @@ class InviteUsage:
             return [*outputs, *self._end("us", "refused", 480, reason)]
         return [*self._cancel(now), *self._end("us", "cancelled", 487, reason)]
 
+    def send_owed_bye(self, now: float) -> list[Output]:
+        """Do not wait for that ACK any longer."""
+        self._answer = None
+        return self._send_bye(now)
+
     def reinvite(self, body: bytes, now: float) -> list[Output]:
         """Offer the peer another session. One offer at a time (§14.1)."""
         if self.ended or not self._answered or self._dialog is None:
@@ -175,7 +184,7 @@ class InviteUsage:
             headers=self._offer_headers(body),
             body=body,
         )
-        return self._invite(request, now)
+        return self._invite(request, self._way(self._dialog), now)
 
     # what the peer does, as a client
 
@@ -194,7 +203,7 @@ class InviteUsage:
             return self._respond(
                 server, rejection.status, now, rejection.headers, reason=rejection.reason
             )
-        self._flow = server.flow
+        self._flow, self._via = server.flow, request.headers.via
         match request.method:
             case "INVITE":
                 return self._receive_reinvite(server, now)
@@ -207,7 +216,8 @@ class InviteUsage:
         """The ACK of our 2xx. `flow` None: it came with the INVITE's own branch."""
         if self._answer is None or ack.headers.cseq.number != self._answer.cseq:
             return []
-        self._flow = flow or self._flow
+        if flow:
+            self._flow, self._via = flow, ack.headers.via
         return self._confirm(ack.body if is_sdp(ack) else b"", now)
 
     def receive_cancel(self, server: Server, cancel: Request, now: float) -> list[Output]:
@@ -305,7 +315,7 @@ class InviteUsage:
             return []
         ack = self._send_ack(client, other, other.remote_tag)
         bye = other.request("BYE", self._agent.via(self._flow))
-        return [ack, *self._layer.request(bye, self._flow, None, now)[1]]
+        return [ack, *self._layer.request(bye, self._way(other), None, now)[1]]
 
     # time
 
@@ -354,11 +364,15 @@ class InviteUsage:
         )
         return [*self._layer.respond(server, response, now)]
 
-    def _invite(self, request: Request, now: float) -> list[Output]:
+    def _way(self, dialog: Dialog) -> Flow:
+        """Where requests within a dialog go."""
+        return request_flow(dialog.next_hop, self._flow, self._via)
+
+    def _invite(self, request: Request, flow: Flow, now: float) -> list[Output]:
         for client, tag in list(self._acks):
             if client.machine.state is State.TERMINATED:
                 del self._acks[client, tag]
-        self._client, outputs = self._layer.request(request, self._flow, self.call, now)
+        self._client, outputs = self._layer.request(request, flow, self.call, now)
         return [*outputs]
 
     def _is_inviting(self) -> bool:
@@ -371,7 +385,7 @@ class InviteUsage:
     def _send_ack(self, client: Client, dialog: Dialog, tag: str | None) -> Transmit:
         """The ACK of a 2xx, kept for as long as copies of the 2xx may come."""
         ack = dialog.ack(client.request.headers.cseq.number, self._agent.via(self._flow))
-        transmit = self._acks[client, tag or ""] = Transmit(ack.encode(), self._flow)
+        transmit = self._acks[client, tag or ""] = Transmit(ack.encode(), self._way(dialog))
         return transmit
 
     def _send_bye(self, now: float) -> list[Output]:
@@ -379,7 +393,7 @@ class InviteUsage:
         self._timers = {"release": now + TIMEOUT}
         headers = [("User-Agent", self._agent.name), *self._reason_header()]
         bye = self._dialog.request("BYE", self._agent.via(self._flow), headers=headers)
-        return [*self._layer.request(bye, self._flow, None, now)[1]]
+        return [*self._layer.request(bye, self._way(self._dialog), None, now)[1]]
 
     def _cancel(self, now: float) -> list[Output]:
         """CANCEL, at once or when the first provisional response comes (§9.1)."""
@@ -394,7 +408,7 @@ class InviteUsage:
         cancel = client.request.cancel()
         for name, value in self._reason_header():
             cancel.headers.add(name, value)
-        return [*self._layer.request(cancel, self._flow, None, now)[1]]
+        return [*self._layer.request(cancel, client.flow, None, now)[1]]  # as the INVITE, §9.1
 
     def _confirm(self, body: bytes, now: float) -> list[Output]:
         self._answer = None

@@ -1,17 +1,19 @@
 """The transaction layer: all transactions of one endpoint (RFC 3261 §17).
 
 Pure. Finds the transaction of a message (§17.1.3, §17.2.3), runs its machine, turns what the
-machine sends into datagrams on the transaction's flow, and says what is for which call. An
-answer leaves on the flow that its request came in on and nowhere else: no Via of a stranger is
-ever a target.
+machine sends into datagrams on the transaction's flow, and says what is for which call. A
+response goes back to the host that its request came from and nowhere else, each copy by the same
+way (route.py); a request of ours, its copies, its CANCEL and the ACK of a refusal go by theirs.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 from .event import Flow, Transmit
 from .message import Request, Response
+from .route import response_flow
 from .schedule import Schedule
 from .transaction import (
     Action,
@@ -43,7 +45,8 @@ class Server:
     key: Key
     machine: InviteServer | NonInviteServer
     request: Request
-    flow: Flow
+    flow: Flow  # where the request came from
+    way_back: Flow  # where its responses go
     call: str | None
 
 
@@ -78,6 +81,7 @@ class TransactionLayer:
     def __init__(self) -> None:
         self._clients: dict[Key, Client] = {}
         self._servers: dict[Key, Server] = {}
+        self._asked: Counter[str] = Counter()  # hosts, by requests that are not yet over
         self._seen: dict[Key, Server] = {}  # by what copies over other paths have in common
         self._schedule: Schedule[Client | Server] = Schedule()
 
@@ -93,6 +97,10 @@ class TransactionLayer:
         """Does a request of ours wait for its final response?"""
         waiting = {State.CALLING, State.TRYING, State.PROCEEDING}
         return any(client.machine.state in waiting for client in self._clients.values())
+
+    def asks(self, host: str) -> bool:
+        """May a response come from this host?"""
+        return host in self._asked
 
     # as a server
 
@@ -111,7 +119,9 @@ class TransactionLayer:
             if request.method == "INVITE"
             else NonInviteServer(reliable=flow.transport != "udp")
         )
-        server = Server(_server_key(request, request.method), machine, request, flow, call)
+        way_back = response_flow(request.headers.via, flow)
+        key = _server_key(request, request.method)
+        server = Server(key, machine, request, flow, way_back, call)
         self._servers[server.key] = server
         self._seen.setdefault(_merge_key(request), server)
         return server
@@ -141,6 +151,7 @@ class TransactionLayer:
         )
         client = Client((request.headers.via.branch, request.method), machine, request, flow, call)
         self._clients[client.key] = client
+        self._asked[flow.remote[0]] += 1
         return client, self._send(client, machine.start(now))
 
     def receive_response(self, response: Response, now: float) -> list[Transmit | Delivery] | None:
@@ -167,8 +178,9 @@ class TransactionLayer:
 
     def _send(self, transaction: Client | Server, actions: list[Action]) -> list[Transmit]:
         self._settle(transaction)
+        flow = transaction.flow if isinstance(transaction, Client) else transaction.way_back
         return [
-            Transmit(action.message.encode(), transaction.flow)
+            Transmit(action.message.encode(), flow)
             for action in actions
             if isinstance(action, Send)
         ]
@@ -196,12 +208,18 @@ class TransactionLayer:
         if transaction.machine.state is not State.TERMINATED:
             return
         if isinstance(transaction, Client):
-            self._clients.pop(transaction.key, None)
+            if self._clients.pop(transaction.key, None):
+                self._forget(transaction.flow.remote[0])
             return
         self._servers.pop(transaction.key, None)
         merge_key = _merge_key(transaction.request)
         if self._seen.get(merge_key) is transaction:
             del self._seen[merge_key]
+
+    def _forget(self, host: str) -> None:
+        self._asked[host] -= 1
+        if not self._asked[host]:
+            del self._asked[host]
 
 
 def _server_key(request: Request, method: str) -> Key:

@@ -76,7 +76,8 @@ class Transport:
     ) -> Transport:
         """Bind every address; OSError if one cannot be, and then none is.
 
-        `admit(source_ip)` False: the datagram is counted as "not_admitted" and never parsed.
+        `admit(source_ip)` False: the datagram is counted as "not_admitted" and never parsed; only
+        responses are, while a request of ours to that host is open (its Contact led us there).
         """
         transport = cls(endpoint, on_event, admit)
         try:
@@ -127,7 +128,7 @@ class Transport:
         await asyncio.sleep(0)  # the loop closes sockets in its next turn
 
     def _receive(self, data: bytes, own: Address, remote: Address) -> None:
-        if not self._admit(remote[0]):
+        if not self._admit(remote[0]) and not self._endpoint.awaits(data, remote[0]):
             self._endpoint.counts["not_admitted"] += 1
             return
         flow = Flow("udp", self._route(own, remote[0]), remote)

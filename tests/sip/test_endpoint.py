@@ -9,7 +9,19 @@ from hypothesis import strategies as st
 from gateway.sip.endpoint import Confirmed, Endpoint, Flow, Incoming, Transmit
 from gateway.sip.message import Response, parse
 
-from .wire import ANSWER, FLOW, OFFER, PEER, US, Wire, called, calling, request, response, talking
+from .wire import (
+    ANSWER,
+    FLOW,
+    OFFER,
+    US,
+    Wire,
+    called,
+    calling,
+    request,
+    response,
+    talking,
+    way_back,
+)
 
 
 def endpoint(max_transactions: int = 10_000) -> Endpoint:
@@ -364,8 +376,9 @@ def test_damaged_requests(piece: bytes, at: int, cut: int, within: bool) -> None
 
     for output in outputs:
         if isinstance(output, Transmit):
-            assert output.flow.remote == PEER
-            assert isinstance(parse(output.data), Response)
+            answer = parse(output.data)
+            assert isinstance(answer, Response)
+            assert output.flow.remote == way_back(answer)
     assert wire.endpoint.calls >= 1
 
 
@@ -390,3 +403,26 @@ class TestUnanswered:
 
         wire.wait(until=200.0)
         assert not wire.endpoint.unanswered
+
+    def test_a_bye_that_is_owed_need_not_wait(self) -> None:
+        """
+        Before its sockets close a process sends them at once, once; an ACK that still comes, and
+        the time without it, change nothing.
+        """
+        wire = called()
+        wire.see(wire.endpoint.answer("t1", ANSWER, 0.0))
+        assert wire.endpoint.send_owed_byes(0.0) == []
+        wire.see(wire.endpoint.bye("t1", 0.0, reason="Q.850;cause=16"))
+
+        assert wire.see(wire.endpoint.send_owed_byes(0.0)) == ["BYE sip:alice@192.0.2.9"]
+        bye = wire.last_request()
+        assert bye.headers.get("Reason") == "Q.850;cause=16"
+        assert wire.ways[-1] == ("192.0.2.9", 5060)
+        assert wire.endpoint.send_owed_byes(0.0) == []
+        assert wire.endpoint.unanswered
+        assert wire.receive(request("ACK", branch="z9hG4bK-2", to_tag="t1")) == []
+        assert wire.wait(0.5) == [(0.5, "BYE sip:alice@192.0.2.9")]
+        assert wire.receive(response(bye, "200 OK")) == []
+        assert not wire.endpoint.unanswered
+        wire.wait_until_idle()
+        assert [type(event).__name__ for event in wire.events] == ["Incoming", "Ended"]

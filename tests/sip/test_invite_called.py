@@ -409,11 +409,11 @@ class TestTalking:
 
     def test_requests_follow_the_peer(self) -> None:
         """
-        What we send goes where the peer's latest request came from: behind NAT no other way leads
-        there, and no Contact is a target of ours.
+        Behind NAT what we send goes where the peer's latest request came from: no other way leads
+        there.
         """
         moved = Flow("udp", US, ("198.51.100.7", 1024))
-        wire = called()
+        wire = called(headers=["Contact: <sip:alice@10.0.0.5>"])
         wire.see(wire.endpoint.answer("t1", ANSWER, 0.0))
         wire.receive(request("ACK", branch="z9hG4bK-2", to_tag="t1"), moved)
 

@@ -21,9 +21,10 @@ from gateway.sip.endpoint import (
     Progress,
     Transmit,
 )
+from gateway.sip.message import Request, parse
 from gateway.sip.transport import Transport, bind_udp
 
-from .wire import ANSWER, OFFER, request
+from .wire import ANSWER, OFFER, request, response
 
 LOOPBACK = ("127.0.0.1", 0)
 
@@ -142,6 +143,54 @@ def test_who_is_admitted() -> None:
         assert b"\r\nCall-ID: c1\r\n" in answer
         assert asked == ["127.0.0.1"] * 2
         assert party.endpoint.counts == {"not_admitted": 1}
+        await party.transport.close()
+
+    run(main)
+
+
+def test_whom_we_asked() -> None:
+    """
+    A host that may not call, but that a Contact has led our BYE to: its response is heard, its
+    requests are not; and no response before we asked, nor after all is answered.
+    """
+
+    async def main() -> None:
+        party = Party("a")
+        await party.open(LOOPBACK, admit=lambda ip: ip == "127.0.0.1")
+        (address,) = party.transport.addresses
+        loop = asyncio.get_running_loop()
+        counts = party.endpoint.counts
+        with (
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer,
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other,
+        ):
+            for made, host in ((peer, "127.0.0.1"), (other, "127.0.0.2")):
+                made.bind((host, 0))
+                made.setblocking(False)
+            port = other.getsockname()[1]
+            contact = f"Contact: <sip:alice@127.0.0.2:{port}>"
+            peer.sendto(request("INVITE", headers=[contact], body=OFFER), address)
+            incoming = await party.next()
+            other.sendto(b"SIP/2.0 200 OK\r\n\r\n", address)
+            now = party.transport.now()
+            party.transport.act(party.endpoint.answer(incoming.call, ANSWER, now))
+            peer.sendto(request("ACK", branch="z9hG4bK-a", to_tag=incoming.call), address)
+            assert await party.next() == Confirmed(incoming.call, b"")
+            assert counts == {"not_admitted": 1}
+
+            party.transport.act(party.endpoint.bye(incoming.call, now))
+            bye = parse(await loop.sock_recv(other, 65536))
+            assert isinstance(bye, Request)
+            assert bye.method == "BYE"
+            other.sendto(request("OPTIONS", branch="z9hG4bK-o", call_id="o"), address)
+            other.sendto(response(bye, "200 OK"), address)
+            peer.sendto(request("OPTIONS", branch="z9hG4bK-p", call_id="after"), address)
+            while b"\r\nCall-ID: after\r\n" not in await loop.sock_recv(peer, 65536):
+                pass
+            assert not party.endpoint.unanswered
+            assert counts == {"not_admitted": 2}
+            with pytest.raises(BlockingIOError):
+                other.recv(65536)
         await party.transport.close()
 
     run(main)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import count
 
-from gateway.sip.endpoint import Endpoint, Event, Flow, Output, Transmit
+from gateway.sip.endpoint import Address, Endpoint, Event, Flow, Output, Transmit
 from gateway.sip.message import Request, Response, parse
 
 US, PEER = ("192.0.2.1", 5060), ("192.0.2.9", 5060)
@@ -73,14 +73,26 @@ def response(
     return "\r\n".join(lines).encode("utf-8", "surrogateescape") + body
 
 
+def way_back(answer: Response, source: Address = PEER) -> Address:
+    """Where an answer has to go, as far as its own Via tells (RFC 3261 §18.2.2, RFC 3581 §4)."""
+    via = answer.headers.via
+    asks_rport = any(name == "rport" for name, _ in via.params)
+    truthful = via.host == source[0]
+    return (source[0], via.port or 5060) if truthful and not asks_rport else source
+
+
 class Wire:
-    """The endpoint under test. What it sends is kept in `sent`, its events in `events`."""
+    """The endpoint under test. What it sends is kept in `sent`, its events in `events`.
+
+    `ways` says of each message in `sent` where it went.
+    """
 
     def __init__(self, endpoint: Endpoint | None = None) -> None:
         numbers = count(1)
         self.endpoint = endpoint or Endpoint(token=lambda: f"t{next(numbers)}")
         self.now = 0.0
         self.sent: list[Request | Response] = []
+        self.ways: list[Address] = []
         self.events: list[Event] = []
 
     def receive(self, data: bytes, flow: Flow = FLOW) -> list[str | Event]:
@@ -94,6 +106,8 @@ class Wire:
             if isinstance(output, Transmit):
                 message = parse(output.data)
                 self.sent.append(message)
+                assert output.flow.local == US
+                self.ways.append(output.flow.remote)
                 seen.append(output.data.split(b"\r\n")[0].decode().replace(" SIP/2.0", ""))
             else:
                 self.events.append(output)
