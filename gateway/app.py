@@ -45,6 +45,7 @@ from .text import cleaned
 SWEEP = 5.0  # s between looks at ports in quarantine
 FRESH = 60.0  # s for which a session that was ready proves that a backend is there
 PROBE = 2.0  # s that /readyz waits for a backend
+LAST_ACKS = 1.0  # s that a call that was just answered has to say so; its BYE waits for that
 LAST_BYES = 2.0  # s that the last BYEs have to be answered
 LOOK = 0.02  # s between looks whether they were
 # JSON lets these stand in a text, but a reader may take them for the end of the line
@@ -153,7 +154,12 @@ class Gateway:
 
     async def settle(self) -> None:
         """Let the last BYEs be answered, as long as that may take."""
-        for _ in range(round(LAST_BYES / LOOK)):
+        await self._answered(LAST_ACKS)
+        self.transport.act(self.endpoint.send_owed_byes(self._loop.time()))
+        await self._answered(LAST_BYES)
+
+    async def _answered(self, within: float) -> None:
+        for _ in range(round(within / LOOK)):
             if not self.endpoint.unanswered:
                 return
             await asyncio.sleep(LOOK)
@@ -241,8 +247,7 @@ class Gateway:
         return self.directory.route(to, trunk) or Refusal(404, "no_route", "No route matches")
 
     async def _run(self, call: Call, handle: str, plan: Agent | Refusal) -> None:
-        agent = plan.name if isinstance(plan, Agent) else None
-        log.info("call_began", **call.names, agent=agent, backend=None)
+        log.debug("call_invited", **call.names)
         try:
             record = await call.run(plan, self._backends_of(plan))
         finally:

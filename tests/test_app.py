@@ -168,7 +168,7 @@ def test_each_call_is_two_lines_with_its_ids(tmp_path: Path) -> None:
 
     logs = asyncio.run(main())
     began, ended = (e for e in logs if e["event"] in ("call_began", "call_ended"))
-    assert began["call_id"] == ended["call_id"]
-    assert began["sip_call_id"] == ended["sip_call_id"]
+    ids = ("call_id", "sip_call_id", "agent", "backend")
+    assert [began[name] for name in ids] == [ended[name] for name in ids]
     assert (ended["agent"], ended["backend"]) == ("assistant", "simulator")
     assert (ended["ended_by"], ended["cause"], ended["status"]) == ("caller", "hang_up", 200)

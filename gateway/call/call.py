@@ -200,7 +200,7 @@ class Call:
         self._talk = Talk(line, bridge, model, self._port, self, rtp_timeout=self._x.rtp_timeout)
         self._ends_at = now + agent.max_duration
         self._x.engine.add(self._talk.leg)
-        self._log.debug("call_answered", codec=media.codec.name)
+        self._log.info("call_began", codec=media.codec.name)
         self.act(bridge.open(now))
 
     async def _write_recording(self) -> None:

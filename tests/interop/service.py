@@ -51,7 +51,7 @@ class Service:
 
     def model_so_far(self) -> Samples:
         """What the model said in the newest call, as far as it is written, once a second."""
-        (*_, newest) = [line["call_id"] for line in self.log() if line["event"] == "call_answered"]
+        (*_, newest) = [line["call_id"] for line in self.log() if line["event"] == "call_began"]
         try:
             return read_wav(self._recordings / f"{newest}.wav")[1]
         except (FileNotFoundError, EOFError, wave.Error):

@@ -219,7 +219,7 @@ def test_sigterm_in_the_middle_of_a_call(tmp_path: Path) -> None:
     write_alaw(tmp_path / "caller.alaw", pause(20))
     with serving(tmp_path / "gateway", {}) as service:
         with calling(service, "100", "gateway_hangs_up", tmp_path):
-            until(lambda: any(it["event"] == "call_answered" for it in service.log()), "an answer")
+            until(lambda: any(it["event"] == "call_began" for it in service.log()), "an answer")
             service.stop()
         (record,) = service.records()
         assert (record["ended_by"], record["cause"]) == ("gateway", "shutdown")
