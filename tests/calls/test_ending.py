@@ -225,6 +225,23 @@ def test_a_phone_that_never_acknowledges_is_hung_up(tmp_path: Path) -> None:
     run(main())
 
 
+def test_a_stop_before_the_ack_says_bye_all_the_same(tmp_path: Path) -> None:
+    """RFC 3261 §15 would have it wait for the ACK; a process that ends cannot."""
+
+    async def main() -> None:
+        network = Network(loss=1.0)
+        network.lossy = lambda data: data.startswith(b"ACK ")
+        sip = Sip(network)
+        async with phone_on(network) as phone:
+            async with house(tmp_path, {}, network=network) as home:
+                await phone.dial("100", GATEWAY)
+            assert phone.ended.is_set()
+            assert len(sip.requests("BYE")) == 1
+            assert home.holds_nothing()
+
+    run(main())
+
+
 def test_a_bye_that_nobody_answers_holds_nothing_up(tmp_path: Path) -> None:
     """F21: the record is written and the media given back at once; BYE is resent for 32 s."""
 
