@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import signal
 import socket
 import subprocess
@@ -10,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from gateway.audio.frame import silence
 from gateway.cli import main
+from gateway.simulator.phone import Phone
 
 CONFIG = Path(__file__).parents[1] / "config"
 WITHIN = 30.0  # s for a process to start or to end
@@ -115,3 +119,43 @@ def test_a_service_ends_by_sigterm_with_0(argv: list[str], begins: str, tmp_path
     finally:
         process.kill()
         process.communicate()
+
+
+def test_sigterm_ends_every_call_with_bye_and_a_record(tmp_path: Path) -> None:
+    """Two calls are up when the service is told to stop: both get BYE, and it ends with 0."""
+    (tmp_path / "gateway.yaml").write_text(
+        "sip: {listen: [udp:127.0.0.1:0]}\nmedia: {listen: 127.0.0.1, ports: 22000-22999}\n"
+        "api: {listen: 127.0.0.1:0}\nrecords: {calls: calls.jsonl, audio: .}\n"
+    )
+
+    async def calls() -> list[str | None]:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "gateway", "serve", "--config", "gateway.yaml"),
+            cwd=tmp_path,
+            stdout=asyncio.subprocess.PIPE,
+        )
+        try:
+            assert process.stdout
+            (listen,) = json.loads(await process.stdout.readline())["sip"]
+            port = int(listen.rpartition(":")[2])
+            phones = [await Phone.open(), await Phone.open()]
+            for phone in phones:
+                await phone.dial("100", ("127.0.0.1", port))
+                await phone.say(silence(4000))
+            process.send_signal(signal.SIGTERM)
+            async with asyncio.timeout(WITHIN):
+                await process.communicate()
+                await asyncio.gather(*(phone.ended.wait() for phone in phones))
+            assert process.returncode == 0
+            for phone in phones:
+                await phone.close()
+            return [phone.end.reason for phone in phones if phone.end]
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.communicate()
+
+    assert asyncio.run(calls()) == ['Q.850;cause=31;text="shutdown"'] * 2
+    records = [json.loads(line) for line in (tmp_path / "calls.jsonl").read_text().splitlines()]
+    assert [(it["ended_by"], it["cause"]) for it in records] == [("gateway", "shutdown")] * 2
+    assert all((tmp_path / it["recording"]).stat().st_size > 8000 for it in records)
