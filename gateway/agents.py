@@ -1,7 +1,7 @@
 """Who may call, and which agent answers which call. Floor 0, pure.
 
 `Directory` is built once from the configuration and asked per call: `trunk` for the address that a
-message came from (reliability of an identity: the source address alone, never From or User-Agent),
+message came from (the source address alone, never From or User-Agent),
 `route` for the number that was called. `instructions` fills in what an agent is told. What comes
 from the network enters the instructions in two places only: a number of telephone characters, and
 a header's value from a trunk, which the configuration names, cleaned and capped.

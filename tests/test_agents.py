@@ -1,4 +1,4 @@
-"""Who may call, which agent answers, and what it is told (design §9, reliability A3 and S5)."""
+"""Who may call, which agent answers, and what it is told."""
 
 from __future__ import annotations
 
@@ -277,7 +277,7 @@ class TestInstructions:
 
     @given(st.text(st.characters()))
     def test_no_text_of_the_network_gets_in(self, text: str) -> None:
-        """Rule A3: whatever From says, the instructions hold a number or a word of ours."""
+        """Whatever From says, the instructions hold a number or a word of ours."""
         assert number(text) == "unknown" or set(text) <= set("+0123456789*#")
 
 

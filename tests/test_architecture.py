@@ -1,6 +1,6 @@
 """The shape of the code, held by a test: who imports whom, who touches the world, who has a test.
 
-The floors are the design's: a package knows only the floors below its own, never a neighbour. The
+A package knows only the floors below its own, never a neighbour. The
 shell files (●) are the only ones that know of sockets, tasks, processes, files or the clock; every
 other file is a function of its arguments, so that a call can be replayed.
 """
@@ -51,7 +51,7 @@ STRICTER: dict[str, frozenset[str]] = {
     **dict.fromkeys(FLOORS[1], frozenset(FLOOR_0)),  # protocols take plain arguments, never Config
 }
 
-# ● in the design: sockets, tasks, processes, files, the clock.
+# Marked ●: sockets, tasks, processes, files, the clock.
 SHELL = frozenset(
     {
         "cli.py",

@@ -166,7 +166,7 @@ class TestShipped:
 
 
 class TestSecrets:
-    """Rule A5: a secret is in no text that anybody prints."""
+    """A secret is in no text that anybody prints."""
 
     def test_no_repr_shows_one(self) -> None:
         environ = {**ENVIRON, "YANDEX_FOLDER_ID": "folder"}  # a name, not a secret

@@ -1,4 +1,4 @@
-"""YAML 1.2 with line numbers, and `${…}` filled in after parsing (design §4, Configuration)."""
+"""YAML 1.2 with line numbers, and `${…}` filled in after parsing."""
 
 from __future__ import annotations
 

@@ -110,7 +110,7 @@ class TestContent:
 
 
 class TestStrangers:
-    """Reliability S6: one event is one line, whatever stands in it."""
+    """One event is one line, whatever stands in it."""
 
     @pytest.mark.parametrize("form", ["json", "console"])
     def test_a_value_is_cleaned(self, form: log.Format) -> None:
@@ -150,7 +150,7 @@ class TestLibraries:
         assert line["level"] == "error"
 
     def test_their_debug_lines_hold_keys_and_are_never_written(self) -> None:
-        """Rule A5: websockets logs the Authorization header at its debug level."""
+        """Websockets logs the Authorization header at its debug level."""
         stream = io.StringIO()
         log.setup("debug", "json", stream)
         logging.getLogger("websockets.client").debug("> Authorization: Api-Key canary")

@@ -1,4 +1,4 @@
-"""Reliability S6: what strangers write is one line, steers nothing, and every encoder takes it."""
+"""What strangers write is one line, steers nothing, and every encoder takes it."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ Events in, actions out; call.py carries them out. What is in memory only (the li
 record) the bridge changes itself, so that a barge-in is one step: the queue is dropped, the item at
 the playhead truncated where the caller stopped hearing it, items that were not heard at all
 deleted, late deltas of a dead response dropped, and a response cancelled only where the server
-does not do so itself. The place is counted by the playout, never timed (design §3).
+does not do so itself. The place is counted by the playout, never timed.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class Behaviour:
     instructions: str = ""
     greeting: str | None = None  # None: the caller speaks first
     interruptible: bool = True  # may the greeting be interrupted
-    truncate_at: str = "sent"  # sent, onset (design §3)
+    truncate_at: str = "sent"  # all that was sent, or what was heard at the onset
     tools: Sequence[str] = ("hang_up",)
     builtin_tools: frozenset[str] = frozenset()  # the backend runs these itself: never answered
     keypad_interrupts: bool = True
@@ -374,7 +374,7 @@ class Bridge:
         )
 
     def _onset(self, start_ms: int | None) -> float | None:
-        """When the sound left us that the caller heard as she began to speak (design §3)."""
+        """When the sound left us that the caller heard as she began to speak."""
         if start_ms is None:
             return None
         arrived = self.appended.arrived(start_ms + self._how.padding_ms)

@@ -1,6 +1,6 @@
 """Engine ●: one 20 ms tick for all calls. Shell: it moves bytes, and decides nothing.
 
-In each tick, in this order (design §2):
+In each tick, in this order:
 
 1. send the packets that the last tick prepared: pacing is the timer plus a microsecond a call
 2. read what arrived, of all calls, from one poll

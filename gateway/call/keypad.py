@@ -1,4 +1,4 @@
-"""Keypad: single digits become entries (design §9, Keypad). Pure.
+"""Keypad: single digits become entries. Pure.
 
 An entry begins with its first digit and ends by its terminator, by its length, or when no digit
 follows for `timeout` seconds. The terminator is not part of the entry; alone it is an entry of

@@ -1,4 +1,4 @@
-"""Record: what is known of a call when it is over, as one JSON object (design §4). Pure.
+"""Record: what is known of a call when it is over, as one JSON object. Pure.
 
 The names are a contract; what is not known is null. Times are wall-clock seconds since 1970 on
 the way in and ISO 8601 in UTC on the way out; durations are milliseconds unless the name says

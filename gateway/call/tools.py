@@ -1,7 +1,7 @@
 """Tools: the functions that a model may call in a phone call, and what each call leads to. Pure.
 
 A registry by name: what the model writes is looked up here and nowhere else, never in a module
-(reliability of the peers: a name that reaches `getattr` is an open door). `hang_up` is the one
+(a name that reaches `getattr` is an open door). `hang_up` is the one
 tool there is; a function that is not ours is refused with a text that the model can act on.
 Transfers, digits and HTTP tools come later and have their place here.
 """

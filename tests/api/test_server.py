@@ -89,7 +89,7 @@ class TestHealth:
 
 
 class TestToken:
-    """Everything but health needs `Authorization: Bearer` when there is a token (rule A6)."""
+    """Everything but health needs `Authorization: Bearer` when there is a token."""
 
     def test_health_needs_none(self) -> None:
         assert [status for status, _, _ in asking("/healthz", "/readyz", token=TOKEN)] == [200, 200]

@@ -112,7 +112,7 @@ def test_the_settings_are_the_agents(tmp_path: Path) -> None:
 
 
 def test_nothing_of_a_stranger_enters_the_instructions(tmp_path: Path) -> None:
-    """A number of telephone characters only; a display name never (reliability A3)."""
+    """A number of telephone characters only; a display name never."""
 
     async def main() -> None:
         agent = {"instructions": "Caller {caller}, header {clinic}", "variables": {"clinic": "X-C"}}
@@ -207,7 +207,7 @@ def test_a_recording_holds_both_voices_side_by_side(tmp_path: Path) -> None:
 
 
 def test_a_recording_that_fails_costs_nothing_but_itself(tmp_path: Path) -> None:
-    """F27: the call goes on, and the log says it once."""
+    """The call goes on, and the log says it once."""
 
     async def main() -> None:
         folder = tmp_path / "wav"
@@ -229,7 +229,6 @@ def test_a_recording_that_fails_costs_nothing_but_itself(tmp_path: Path) -> None
 
 
 def test_what_was_said_is_in_no_log_and_only_in_a_record_that_asks_for_it(tmp_path: Path) -> None:
-    """Reliability A5."""
 
     async def main() -> None:
         config = {"records": {"transcripts": False}}

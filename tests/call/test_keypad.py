@@ -1,4 +1,4 @@
-"""Digits become entries (design §9)."""
+"""Digits become entries."""
 
 from __future__ import annotations
 

@@ -151,7 +151,7 @@ class TestOrder:
         assert caller.line.counts().lost == 1
 
     def test_another_ssrc_goes_on_at_once(self) -> None:
-        """F14: no gap between two streams of one source."""
+        """No gap between two streams of one source."""
         caller = Caller()
         caller.say(0)
         for n in (1, 2, 3):
@@ -247,7 +247,7 @@ class TestClock:
 
     @pytest.mark.parametrize("lost", [True, False])
     def test_time_that_the_clock_filled_is_not_filled_again(self, lost: bool) -> None:
-        """media.md (b) 4: whether the packets between were lost or never sent."""
+        """Whether the packets between were lost or never sent."""
         caller = Caller()
         caller.say(0)
         caller.wait(0.301)
@@ -386,7 +386,7 @@ class TestDoor:
         assert caller.line.last_packet_at == 100.0
 
     def test_what_was_not_agreed_keeps_its_place_and_is_not_heard(self) -> None:
-        """F16: comfort noise (13) and unknown types are counted; they are no loss."""
+        """Comfort noise (13) and unknown types are counted; they are no loss."""
         caller = Caller()
         caller.say(0)
         caller.line.receive(caller.packet(1, b"\x40", 13), PHONE, caller.now)
@@ -397,7 +397,7 @@ class TestDoor:
         assert caller.line.counts().lost == 0
 
     def test_media_that_move_are_followed(self) -> None:
-        """F19: the new address is the target at once, and the only one that is heard."""
+        """The new address is the target at once, and the only one that is heard."""
         caller = Caller()
         caller.say(0)
         moved = ("192.0.2.8", 6000)
@@ -409,7 +409,7 @@ class TestDoor:
         assert caller.line.ignored == 1
 
     def test_any_codec_that_was_agreed_is_understood(self) -> None:
-        """F16: both laws, frame by frame."""
+        """Both laws, frame by frame."""
         caller = Caller()
         a_law = ALAW.encode(np.full(FRAME, LEVELS[1], np.int16))
         caller.say(0)
@@ -585,7 +585,7 @@ class TestSending:
         assert [packet.marker for packet in model.sends(3)] == [True, False, False]
 
     def test_a_late_tick_is_time_that_passed(self) -> None:
-        """F13: no burst after a delay; the timestamps know, the sequence does not."""
+        """No burst after a delay; the timestamps know, the sequence does not."""
         tracks = Recorded()
         model = Model(tracks=tracks)
         model.line.prepare()

@@ -1,4 +1,4 @@
-"""The record's names are a contract (tests/data/record.json)."""
+"""The record's names are a contract with those who read it."""
 
 from __future__ import annotations
 

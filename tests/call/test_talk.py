@@ -149,7 +149,7 @@ class TestListening:
 
 
 class TestPatience:
-    """How long a call without RTP may last (reliability F7, F8)."""
+    """How long a call without RTP may last."""
 
     def test_30_s_by_default_from_the_last_packet(self) -> None:
         bench = Bench()

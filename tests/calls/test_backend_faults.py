@@ -75,7 +75,7 @@ async def has_a_turn(home: House, phone: Phone) -> bool:
     ],
 )
 def test_a_backend_that_refuses(status: int | None, reason: str, tmp_path: Path) -> None:
-    """F3, F4: the caller gets 503 at once; the log and the record have the backend's own words."""
+    """The caller gets 503 at once; the log and the record have the backend's own words."""
 
     async def main() -> None:
         async with house(tmp_path, TURNS) as home, home.phone() as phone:
@@ -301,7 +301,6 @@ def test_nonsense_right_after_the_settings_is_survived(fault: str, tmp_path: Pat
 
 
 def test_an_error_in_mid_call_is_told_and_survived(tmp_path: Path) -> None:
-    """F5."""
 
     async def main() -> None:
         async with house(tmp_path, TURNS) as home, home.phone() as phone:
@@ -337,7 +336,7 @@ def test_a_response_that_fails_is_asked_for_once_more(tmp_path: Path) -> None:
 
 
 def test_a_socket_that_takes_nothing_drops_sound_and_keeps_the_call(tmp_path: Path) -> None:
-    """F2: at most a second of sound waits in the socket; what is said to the caller flows on."""
+    """At most a second of sound waits in the socket; what is said to the caller flows on."""
 
     async def main() -> None:
         async with house(tmp_path, TURNS, agent={"greeting": "Hello!"}) as home:

@@ -135,7 +135,7 @@ def test_a_call_may_be_given_up_at_every_moment(after: float, tmp_path: Path) ->
 
 
 def test_a_call_without_sound_ends_after_rtp_timeout(tmp_path: Path) -> None:
-    """F8: 30 s without RTP, then a BYE whose Reason says that a timer ended it."""
+    """30 s without RTP, then a BYE whose Reason says that a timer ended it."""
 
     async def main() -> None:
         async with house(tmp_path, {}) as home, home.phone() as phone:
@@ -157,7 +157,6 @@ def test_a_call_without_sound_ends_after_rtp_timeout(tmp_path: Path) -> None:
 
 
 def test_a_call_whose_sound_never_starts_ends_too(tmp_path: Path) -> None:
-    """F7."""
 
     async def main() -> None:
         async with house(tmp_path, {}) as home, home.phone() as phone:
@@ -204,7 +203,7 @@ def test_no_call_lasts_longer_than_max_duration(tmp_path: Path) -> None:
 
 
 def test_a_phone_that_never_acknowledges_is_hung_up(tmp_path: Path) -> None:
-    """F20: the 200 is resent from T1 to T2, and after 64 * T1 the call is over."""
+    """The 200 is resent from T1 to T2, and after 64 * T1 the call is over."""
 
     async def main() -> None:
         network = Network(loss=1.0)
@@ -243,7 +242,7 @@ def test_a_stop_before_the_ack_says_bye_all_the_same(tmp_path: Path) -> None:
 
 
 def test_a_bye_that_nobody_answers_holds_nothing_up(tmp_path: Path) -> None:
-    """F21: the record is written and the media given back at once; BYE is resent for 32 s."""
+    """The record is written and the media given back at once; BYE is resent for 32 s."""
 
     async def main() -> None:
         network = Network()
@@ -266,7 +265,7 @@ def test_a_bye_that_nobody_answers_holds_nothing_up(tmp_path: Path) -> None:
 
 
 def test_a_service_that_stops_says_bye_to_every_call(tmp_path: Path) -> None:
-    """F26: also to one that rings; all records are written before it is gone."""
+    """Also to one that rings; all records are written before it is gone."""
 
     async def main() -> None:
         network = Network()

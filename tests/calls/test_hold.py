@@ -85,7 +85,7 @@ def nowhere(phone: Phone) -> bytes:
 def test_a_caller_on_hold_hears_nothing_and_misses_nothing(
     held: Callable[[Phone], bytes], tmp_path: Path
 ) -> None:
-    """F17: no sound goes out, the model hears silence for a turn's end and no music after it.
+    """No sound goes out, the model hears silence for a turn's end and no music after it.
 
     What it was saying goes on after the hold, from the very frame where it stopped.
     """
@@ -180,7 +180,7 @@ def test_a_reinvite_that_changes_nothing_changes_nothing(tmp_path: Path) -> None
 
 
 def test_media_that_moves_is_followed_at_once(tmp_path: Path) -> None:
-    """F19: both ways, and the old address is neither sent to nor heard."""
+    """Both ways, and the old address is neither sent to nor heard."""
 
     async def main() -> None:
         async with house(tmp_path, SCRIPT) as home, home.phone() as phone:

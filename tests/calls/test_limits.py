@@ -86,7 +86,7 @@ def test_max_calls_per_second(tmp_path: Path) -> None:
 
 
 def test_no_free_port(tmp_path: Path) -> None:
-    """F29: 503 with Retry-After, no partial state; the next call after one ended has a port."""
+    """503 with Retry-After, no partial state; the next call after one ended has a port."""
 
     async def main() -> None:
         async with (

@@ -59,7 +59,7 @@ async def dialogue(phone: Phone) -> None:
 @pytest.mark.parametrize("seed", [1, 2, 3])
 @pytest.mark.parametrize("loss", [0.05, 0.2])
 def test_a_dialogue_over_a_network_that_loses(loss: float, seed: int, tmp_path: Path) -> None:
-    """F10: the call stays, digits come once each, and the sound lasts as long as it lasted."""
+    """The call stays, digits come once each, and the sound lasts as long as it lasted."""
 
     async def main() -> None:
         network = Network(loss=loss, seed=seed)
@@ -89,7 +89,7 @@ def test_a_dialogue_over_a_network_that_loses(loss: float, seed: int, tmp_path: 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_a_dialogue_over_a_network_that_mixes(seed: int, tmp_path: Path) -> None:
-    """F12: packets overtake each other by up to 55 ms, and 5 % come twice: none is lost."""
+    """Packets overtake each other by up to 55 ms, and 5 % come twice: none is lost."""
 
     async def main() -> None:
         network = Network(jitter=0.055, duplicates=0.05, seed=seed)

@@ -1,6 +1,6 @@
 """Our own mistakes: whatever raises in one call, that call ends properly and the others go on.
 
-Reliability F32: a fault is put into every method that the world can reach, once, in the middle of
+A fault is put into every method that the world can reach, once, in the middle of
 two calls that do all that a call can do.
 """
 

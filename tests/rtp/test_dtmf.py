@@ -133,7 +133,7 @@ class TestOneDigit:
 
 class TestClock:
     def test_the_timestamp_wraps(self) -> None:
-        """F15: "late" is judged modulo 2^32."""
+        """ "late" is judged modulo 2^32."""
         at = (1 << 32) - 800
         keys = receiver()
         digits = heard(keys, press(1, at=at) + press(2, at=at + 1600) + press(1, at=at))

@@ -139,7 +139,7 @@ class TestPort:
             assert port.receive() == [(b"x", address(peer))]
 
     def test_a_peer_that_is_gone_is_counted(self) -> None:
-        """F9: ICMP port unreachable is no error of ours, and hides no datagram."""
+        """ICMP port unreachable is no error of ours, and hides no datagram."""
         with a_port() as port, phone() as peer, phone() as other:
             gone = address(peer)
             port.connect(gone)
@@ -207,7 +207,7 @@ class TestPool:
             assert pool.free == 1
 
     def test_a_released_port_is_quiet_for_30_s_before_it_is_used_again(self) -> None:
-        """M5: nobody hears the last call's caller."""
+        """Nobody hears the last call's caller."""
         with pool_of(41_040, 41_041) as pool, phone() as peer:
             port = pool.open(0.0)
             number = port.address
@@ -286,7 +286,7 @@ class TestPool:
         pool.close()
 
     def test_no_file_descriptors_left(self) -> None:
-        """F30: refused like a full pool, and nothing is lost by it."""
+        """Refused like a full pool, and nothing is lost by it."""
         with pool_of(41_100, 41_101) as pool:
             soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
             lowest = os.dup(0)

@@ -106,7 +106,7 @@ class TestOrder:
 
 class TestTime:
     def test_both_numbers_wrap(self) -> None:
-        """F15: a stream that begins at 65,500 and 2^32 - 800."""
+        """A stream that begins at 65,500 and 2^32 - 800."""
         reorder = Reorder(8000)
         start = (1 << 32) - 800
         packets = [sound(n, first=65_500, start=start) for n in range(100)]
@@ -213,7 +213,7 @@ class TestDigits:
 
 class TestRestart:
     def test_another_ssrc(self) -> None:
-        """F14: what waits is said, then the new stream, without a gap between."""
+        """What waits is said, then the new stream, without a gap between."""
         reorder = Reorder(8000)
         other = sound(0, first=9000, start=123_456, ssrc=2)
         assert push(reorder, sound(0), sound(2), other) == [

@@ -1,7 +1,7 @@
 """Two endpoints against each other: whatever the network does, both come to rest.
 
 The owners do what owners do, at any moment: ring, answer, refuse, hang up, cancel, offer again
-(reliability: BYE, CANCEL, ACK and 2xx that cross or are lost).
+(BYE, CANCEL, ACK and 2xx that cross or are lost).
 """
 
 from __future__ import annotations
