@@ -176,14 +176,14 @@ class Gateway:
 
     async def readiness(self) -> Readiness:
         """Whether calls are taken, for /readyz; asks a backend's port, never opens a session."""
-        reachable = False
-        for backend in self.backends.values():
-            fresh = backend.last_success is not None
-            fresh = fresh and self._loop.time() - (backend.last_success or 0.0) < FRESH
-            if fresh or await probe(backend.profile, timeout=PROBE):
-                reachable = True
-                break
-        return Readiness(bool(self.transport.addresses), reachable, self._admission.draining)
+        reachable = await asyncio.gather(*map(self._is_reachable, self.backends.values()))
+        return Readiness(bool(self.transport.addresses), any(reachable), self._admission.draining)
+
+    async def _is_reachable(self, backend: Backend) -> bool:
+        last = backend.last_success
+        if last is not None and self._loop.time() - last < FRESH:
+            return True
+        return await probe(backend.profile, timeout=PROBE)
 
     # -- calls
 
