@@ -17,29 +17,15 @@ transports, until we speak them; maddr of a Via, for the reason above.
 
 from __future__ import annotations
 
-import ipaddress
 from dataclasses import replace
 from typing import Final
 
 from .address import Uri, Via
 from .event import Flow
 from .grammar import param
+from .scope import Ip, is_nowhere, parse_ip, scope_of
 
 _PORT: Final = 5060  # §19.1.2
-_IP = ipaddress.IPv4Address | ipaddress.IPv6Address
-
-# this network, multicast and reserved; and the same of IPv6
-_NOWHERE = [ipaddress.ip_network(net) for net in ("0.0.0.0/8", "224.0.0.0/3", "::/128", "ff00::/8")]
-_SCOPES = {
-    ipaddress.ip_network(net): scope
-    for scope, nets in {
-        "loopback": ("127.0.0.0/8", "::1/128"),
-        "link": ("169.254.0.0/16", "fe80::/10"),
-        "private": ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"),  # RFC 1918, 4193
-        "shared": ("100.64.0.0/10",),  # between a provider's NAT and its customers', RFC 6598
-    }.items()
-    for net in nets
-}
 
 
 def response_flow(via: Via, flow: Flow) -> Flow:
@@ -55,42 +41,38 @@ def request_flow(hop: Uri | None, flow: Flow, via: Via | None) -> Flow:
     `flow` and `via` are those of the peer's latest request; no Via if it has sent none.
     """
     target = _literal(hop, flow) if hop else None
-    source = _ip(flow.remote[0])
+    source = parse_ip(flow.remote[0])
     if hop is None or target is None or source is None or target.version != source.version:
         return flow
     port = hop.port or _PORT
     if target == source:
         hidden = via is not None and _asks_rport(via) and _is_rewritten(via, flow)
         return flow if hidden else replace(flow, remote=(flow.remote[0], port))
-    shown = _ip(via.host) if via else None
+    shown = parse_ip(via.host) if via else None
     return replace(flow, remote=(str(target), port)) if _leads(target, source, shown) else flow
 
 
-def _literal(hop: Uri, flow: Flow) -> _IP | None:
+def _literal(hop: Uri, flow: Flow) -> Ip | None:
     """The IP address of a URI, if this flow's transport is the way to it (RFC 3263 §4)."""
     transport = (hop.param("transport") or flow.transport).lower()
     if hop.scheme != "sip" or transport != flow.transport:
         return None
-    return _ip(hop.param("maddr") or hop.host)
+    return parse_ip(hop.param("maddr") or hop.host)
 
 
-def _leads(target: _IP, source: _IP, shown: _IP | None) -> bool:
+def _leads(target: Ip, source: Ip, shown: Ip | None) -> bool:
     """Can `target` be reached, when its owner's messages come from `source`?
 
     A private address of a peer that comes from elsewhere is one behind its NAT; so is, among
     private ones, the address that its own Via `shown` and that it did not come from. And from our
     loopback, where some peers are, no way leads out.
     """
-    if any(target in net for net in _NOWHERE):
+    if is_nowhere(target):
         return False
-    scope, scope_of_source = _scope(target), _scope(source)
+    scope, scope_of_source = scope_of(target), scope_of(source)
     if scope != scope_of_source:
         return scope == "global" and scope_of_source != "loopback"
     return scope in {"global", "loopback"} or target != shown
-
-
-def _scope(ip: _IP) -> str:
-    return next((scope for net, scope in _SCOPES.items() if ip in net), "global")
 
 
 def _asks_rport(via: Via) -> bool:
@@ -99,14 +81,5 @@ def _asks_rport(via: Via) -> bool:
 
 def _is_rewritten(via: Via, flow: Flow) -> bool:
     """Is the host in Via another than the source, which is then noted as received (§18.2.1)?"""
-    shown = _ip(via.host)
-    return shown is None or shown != _ip(flow.remote[0])
-
-
-def _ip(host: str) -> _IP | None:
-    """An address, one of IPv4 in IPv6 as what it is; None for a name."""
-    try:
-        ip = ipaddress.ip_address(host.strip("[]"))
-    except ValueError:
-        return None
-    return getattr(ip, "ipv4_mapped", None) or ip
+    shown = parse_ip(via.host)
+    return shown is None or shown != parse_ip(flow.remote[0])
