@@ -20,12 +20,14 @@ _SIP = re.compile(
 )
 _OTHER = re.compile(r'([A-Za-z][A-Za-z0-9+.\-]*):([^\x00-\x20\x7f<>"]+)')
 _SENT_BY = re.compile(
-    rf"SIP[ \t]*/[ \t]*2\.0[ \t]*/[ \t]*([A-Za-z0-9\-]+)[ \t]+({_HOST})"
+    r"SIP[ \t]*/[ \t]*([0-9]{1,5}\.[0-9]{1,5})[ \t]*/"
+    rf"[ \t]*([A-Za-z0-9\-]+)[ \t]+({_HOST})"
     r"(?:[ \t]*:[ \t]*([0-9]{1,5}))?",
     re.IGNORECASE | re.ASCII,
 )
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"')
 _ESCAPE = re.compile(r"\\(.)")
+_TO_ESCAPE = re.compile(r'[\\"\0]')
 _END_OF_USER = re.compile("[:;]")
 
 
@@ -57,7 +59,9 @@ class Uri:
             return cls(
                 scheme.lower(),
                 user,
-                host,
+                host.replace(
+                    ":::", "::"
+                ),  # RFC 3261's grammar has a colon too many, RFC 5118 §4.10
                 _port(port),
                 parse_params(params) if params else (),
                 headers[1:] if headers else "",
@@ -129,7 +133,7 @@ class NameAddr:
         return param(self.params, "tag")
 
     def __str__(self) -> str:
-        escaped = self.display.replace("\\", "\\\\").replace('"', '\\"')
+        escaped = _TO_ESCAPE.sub(r"\\\g<0>", self.display)
         display = f'"{escaped}" ' if escaped else ""
         return f"{display}<{self.uri}>{format_params(self.params)}"
 
@@ -142,6 +146,7 @@ class Via:
     host: str
     port: int | None = None
     params: Params = ()
+    version: str = "2.0"  # of the hop; who speaks another one is told so in its own words (505)
 
     @classmethod
     def parse(cls, value: str) -> Via:
@@ -150,7 +155,8 @@ class Via:
         match = _SENT_BY.fullmatch(hop.strip(" \t"))
         if match is None:
             raise SipError("not a Via")
-        return cls(match[1].upper(), match[2], _port(match[3]), parse_params(params))
+        version, transport, host, port = match.groups()
+        return cls(transport.upper(), host, _port(port), parse_params(params), version)
 
     @property
     def branch(self) -> str:
@@ -172,4 +178,4 @@ class Via:
 
     def __str__(self) -> str:
         hop = hostport(self.host, self.port)
-        return f"SIP/2.0/{self.transport} {hop}{format_params(self.params)}"
+        return f"SIP/{self.version}/{self.transport} {hop}{format_params(self.params)}"

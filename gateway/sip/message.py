@@ -4,7 +4,7 @@ Pure. Lean: a message is cut into lines and names once, and a header is understo
 is asked for. Text is kept byte for byte (what is not UTF-8 as surrogates), so what we echo is
 what we were sent. Compact names are expanded (§7.3.3), folded lines joined (§7.3.1), a lone LF
 ends a line too. Content-Length is arithmetic, not content: checked on the way in, written on
-the way out, never among the headers. Left out on purpose: multipart bodies.
+the way out, never among the headers. Bodies of several parts are multipart.py's.
 """
 
 from __future__ import annotations
@@ -48,7 +48,8 @@ _SINGLE = ("from", "to", "call-id", "cseq", "max-forwards", "content-type")
 
 _BLANK_LINE = re.compile(rb"\r?\n\r?\n")
 _FOLD = re.compile(r"\n[ \t]+")
-_FORBIDDEN = re.compile(r"[\r\n\0]")
+# NUL is legal in a quoted string behind a backslash (quoted-pair, §25.1), and nowhere else
+_FORBIDDEN = re.compile(r"[\r\n]|(?<!\\)(?:\\\\)*\0")
 _VERSION = re.compile(r"SIP/[0-9]{1,5}\.[0-9]{1,5}", re.IGNORECASE | re.ASCII)
 _STATUS_LINE = re.compile(r"SIP/2\.0 ([1-6][0-9]{2})(?: (.*))?", re.IGNORECASE | re.ASCII)
 _CSEQ = re.compile(r"([0-9]{1,32})[ \t]+(\S+)")
@@ -278,7 +279,7 @@ def parse(data: bytes) -> Request | Response:
     if end is None:
         raise SipError("no end of headers")
     head = data[: end.start()].decode("utf-8", "surrogateescape").replace("\r\n", "\n")
-    if "\r" in head or "\0" in head:
+    if "\r" in head or ("\0" in head and _FORBIDDEN.search(head.replace("\n", " "))):
         raise SipError("CR or NUL in a header")  # nothing that we could echo
     if "\n " in head or "\n\t" in head:
         head = _FOLD.sub(" ", head)
@@ -300,7 +301,7 @@ def _response(start: str, headers: Headers, body: bytes, sound: bool) -> Respons
 
 
 def _request(start: str, headers: Headers, body: bytes, sound: bool) -> Request:
-    method, _, rest = start.partition(" ")
+    method, _, rest = start.rstrip(" \t").partition(" ")  # RFC 4475 §3.1.2.10
     uri, _, version = rest.rpartition(" ")
     if not _VERSION.fullmatch(version):
         raise SipError("not SIP")
@@ -328,12 +329,21 @@ def _check_headers(headers: Headers) -> None:
         if keys.count(key) > 1:
             raise SipError(f"Several {_SPELLING[key]}")
     _read_mandatory(headers)
+    for value in headers.all("Via"):
+        if "," in value:
+            _read_vias(value)
     if headers.cseq.number >= MAX_CSEQ:
         raise SipError("CSeq Out Of Range")
 
 
 def _read_mandatory(headers: Headers) -> None:
     _ = headers.via, headers.from_, headers.to, headers.call_id, headers.cseq
+
+
+def _read_vias(value: str) -> None:
+    """Each of several in one line has to be one; what is between them is all echoed."""
+    for element in split(value, ","):
+        Via.parse(element)
 
 
 def _answerable(request: Request) -> bool:

@@ -93,6 +93,15 @@ class TestNameAddr:
         assert (address.display, address.uri.user, address.tag) == (display, user, tag)
         assert NameAddr.parse(str(address)) == address
 
+    def test_nul(self) -> None:
+        """
+        A quoted string may hold it (quoted-pair, §25.1); written again it is escaped again.
+        """
+        address = NameAddr.parse('"a\\\0b" <sip:a@x>')
+
+        assert address.display == "a\0b"
+        assert str(address) == '"a\\\0b" <sip:a@x>'
+
     @pytest.mark.parametrize(
         "value",
         [
@@ -108,6 +117,15 @@ class TestNameAddr:
     def test_not_an_address(self, value: str) -> None:
         with pytest.raises(SipError):
             NameAddr.parse(value)
+
+
+class TestColons:
+    def test_one_too_many(self) -> None:
+        """
+        The grammar of RFC 3261 gives an IPv6 address that ends in one of IPv4 a third colon; it is
+        the same address (RFC 5118 §4.10).
+        """
+        assert Uri.parse("sip:a@[2001:db8:::192.0.2.1]").host == "[2001:db8::192.0.2.1]"
 
 
 class TestVia:
@@ -126,7 +144,7 @@ class TestVia:
         assert Via.parse("SIP/2.0/UDP h").branch == ""
 
     @pytest.mark.parametrize(
-        "value", ["", "SIP/2.0/UDP", "SIP/1.0/UDP h", "SIP/2.0/UDP h i", "UDP h"]
+        "value", ["", "SIP/2.0/UDP", "SIP/x/UDP h", "SIP//UDP h", "SIP/2.0/UDP h i", "UDP h"]
     )
     def test_not_a_via(self, value: str) -> None:
         with pytest.raises(SipError):
@@ -148,6 +166,14 @@ class TestVia:
         via = Via.parse(f"SIP/2.0/UDP {value}").seen_from("192.0.2.9", 1024)
 
         assert str(via) == f"SIP/2.0/UDP {seen}"
+
+    def test_another_version(self) -> None:
+        """
+        The version of a hop is a token (§25.1): a peer of another one reads its own in the 505.
+        """
+        via = Via.parse("SIP/7.0/UDP h;branch=z9hG4bKx")
+
+        assert str(via.seen_from("192.0.2.9", 1024)).startswith("SIP/7.0/UDP h;")
 
     def test_seen_from_ipv6(self) -> None:
         via = Via.parse("SIP/2.0/UDP [2001:DB8::1]")

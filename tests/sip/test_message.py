@@ -108,6 +108,22 @@ class TestParse:
         assert request.encode() == data
         assert request.headers.from_.display == "Andr\ufffd Ж\ufffd"
 
+    def test_nul_in_a_quoted_string(self) -> None:
+        """
+        Behind a backslash it is legal (§25.1), and goes back as it came.
+        """
+        data = INVITE.replace(b'"Alice"', b'"NUL:\\\0 \\\\"')
+        request = parse(data)
+
+        assert request.encode() == data
+        assert request.headers.from_.display == "NUL:\0 \\"
+
+    def test_blanks_behind_the_version(self) -> None:
+        """
+        They change nothing (RFC 4475 §3.1.2.10).
+        """
+        assert parse(INVITE.replace(b"SIP/2.0\r\nVia", b"SIP/2.0 \t \r\nVia")) == parse(INVITE)
+
     def test_no_content_length(self) -> None:
         """
         Over UDP the body may end with the datagram (§18.3).
@@ -132,6 +148,9 @@ class TestRefusal:
         ("old", "new", "status"),
         [
             (b"SIP/2.0\r\nVia", b"SIP/7.0\r\nVia", 505),
+            (b"SIP/2.0\r\nVia: SIP/2.0", b"SIP/7.0\r\nVia: SIP/7.0", 505),
+            (b"z9hG4bKabc;rport", b"z9hG4bKabc;rport;;,;,,", 400),
+            (b"SIP/2.0/UDP 10.0.0.2", b"nonsense", 400),
             (b"INVITE sip:7000@192.0.2.1 SIP", b"INVITE  sip:7000@192.0.2.1 SIP", 400),
             (b"sip:7000@192.0.2.1 SIP", b"<sip:7000@192.0.2.1> SIP", 400),
             (b"sip:7000@192.0.2.1 SIP", b"SIP", 400),
@@ -175,6 +194,8 @@ class TestRefusal:
             (b"CSeq: 314159 INVITE", b"CSeq: 314159 ACK"),
             (b"INVITE sip", b"ACK sip"),
             (b"Contact: ", b"X: \0\r\nContact: "),
+            (b"Contact: ", b"X: \\\\\0\r\nContact: "),
+            (b"Contact: ", b"X: \\\r\n \0\r\nContact: "),
             (b"Contact: ", b"X: a\rFrom: b\r\nContact: "),
             (b"SIP/2.0\r\nVia", b"HTTP/1.1\r\nVia"),
             (b"\r\n\r\n", b"\r\n"),
@@ -255,7 +276,15 @@ class TestHeaders:
 
     @pytest.mark.parametrize(
         ("name", "value"),
-        [("X", "a\r\nY: b"), ("X", "a\nb"), ("X", "\0"), ("X: y", "a"), ("", "a"), ("Ж", "a")],
+        [
+            ("X", "a\r\nY: b"),
+            ("X", "a\nb"),
+            ("X", "\0"),
+            ("X", "\\\\\0"),
+            ("X: y", "a"),
+            ("", "a"),
+            ("Ж", "a"),
+        ],
     )
     def test_refuses_what_is_no_header_line(self, name: str, value: str) -> None:
         """
