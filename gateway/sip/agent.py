@@ -69,11 +69,9 @@ class UserAgent:
         return f"SIP/2.0/{transport} {self.sent_by(flow)};rport;branch={branch}"
 
     def contact(self, flow: Flow) -> str:
-        return f"<sip:{self.sent_by(flow)}>"
-
-    def session_headers(self, flow: Flow) -> list[tuple[str, str]]:
-        """What an INVITE, a 18x and a 2xx carry (§12.1.1, §13.2.1, §13.3.1.4)."""
-        return [("Contact", self.contact(flow)), ALLOW, SUPPORTED]
+        """Where requests within our dialogs reach us: over what they come by now (§8.1.1.8)."""
+        transport = "" if flow.transport == "udp" else f";transport={flow.transport}"
+        return f"<sip:{self.sent_by(flow)}{transport}>"
 
     def respond(
         self,

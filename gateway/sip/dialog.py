@@ -93,25 +93,27 @@ class Dialog:
     def request(
         self,
         method: str,
-        via: str,
         *,
         headers: Iterable[tuple[str, str]] = (),
         body: bytes = b"",
     ) -> Request:
-        """Build the next request of this dialog (§12.2.1.1)."""
-        self.local_cseq += 1
-        return self._build(method, self.local_cseq, via, headers, body)
+        """Build the next request of this dialog, still without Via (§12.2.1.1)."""
+        return self._build(method, self.next_cseq(), headers, body)
 
-    def ack(self, cseq: int, via: str) -> Request:
-        """Build the ACK of a 2xx to our INVITE number `cseq` (§13.2.2.4)."""
-        return self._build("ACK", cseq, via, (), b"")
+    def next_cseq(self) -> int:
+        """Take the number of our next request."""
+        self.local_cseq += 1
+        return self.local_cseq
+
+    def ack(self, cseq: int, headers: Iterable[tuple[str, str]] = ()) -> Request:
+        """Build the ACK of a 2xx to our INVITE number `cseq`, without Via (§13.2.2.4)."""
+        return self._build("ACK", cseq, headers, b"")
 
     def _build(
-        self, method: str, cseq: int, via: str, headers: Iterable[tuple[str, str]], body: bytes
+        self, method: str, cseq: int, headers: Iterable[tuple[str, str]], body: bytes
     ) -> Request:
         uri, routes = self._way()
         fields = [
-            ("Via", via),
             *(("Route", route) for route in routes),
             ("Max-Forwards", "70"),
             ("From", self.local),

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
 from .agent import UserAgent, capabilities
+from .digest import Credentials
 from .event import (
     Address,
     Answered,
@@ -19,19 +20,28 @@ from .event import (
     Ended,
     Event,
     Flow,
+    Identity,
     Incoming,
+    Informed,
+    Locate,
     Offered,
     Output,
     Progress,
+    ReferralProgress,
+    Referred,
+    RefreshDue,
     Refused,
+    Registered,
     Transmit,
+    Unregistered,
 )
 from .grammar import SipError
 from .invite import InviteUsage
-from .layer import Acknowledged, Delivery, Received, TransactionLayer, Unanswered
+from .layer import Acknowledged, Delivery, Received, TransactionLayer, Unanswered, Unsent
 from .message import Request, Response, parse
 from .route import response_flow
 from .schedule import Schedule
+from .uac import Outcome, Reply, Silence, Unreachable, UserAgentClient
 from .uas import Rejection, inspect
 
 __all__ = [
@@ -42,12 +52,20 @@ __all__ = [
     "Endpoint",
     "Event",
     "Flow",
+    "Identity",
     "Incoming",
+    "Informed",
+    "Locate",
     "Offered",
     "Output",
     "Progress",
+    "ReferralProgress",
+    "Referred",
+    "RefreshDue",
     "Refused",
+    "Registered",
     "Transmit",
+    "Unregistered",
 ]
 
 MAX_TRANSACTIONS = 10_000  # of some 5 kB each; beyond, new requests are answered 503 and forgotten
@@ -75,6 +93,7 @@ class Endpoint:
         self._agent = UserAgent(token=token, name=user_agent, public_address=public_address)
         self._max_transactions = max_transactions
         self._layer = TransactionLayer()
+        self._uac = UserAgentClient(self._layer, self._agent)
         self._usages: dict[str, InviteUsage] = {}
         self._schedule: Schedule[InviteUsage] = Schedule()
 
@@ -86,7 +105,8 @@ class Endpoint:
     @property
     def unanswered(self) -> bool:
         """Is a BYE on its way, or any other request of ours? Whoever closes the sockets waits."""
-        return self._layer.asking or any(usage.owes_bye for usage in self._usages.values())
+        asking = self._layer.asking or self._uac.locating
+        return asking or any(usage.owes_bye for usage in self._usages.values())
 
     def send_owed_byes(self, now: float) -> list[Output]:
         """BYE at once to every call that has ended on our side before the ACK of our 2xx came.
@@ -109,25 +129,34 @@ class Endpoint:
     @property
     def idle(self) -> bool:
         """Is nothing left behind?"""
-        return not self._usages and not len(self._layer)
+        return not self._usages and not len(self._layer) and not self._uac.locating
 
     # time
 
     @property
     def deadline(self) -> float | None:
-        due = (self._layer.deadline, self._schedule.deadline)
+        due = (self._layer.deadline, self._uac.deadline, self._schedule.deadline)
         return min((at for at in due if at is not None), default=None)
 
     def handle_timer(self, now: float) -> list[Output]:
         outputs = self._dispatch(self._layer.handle_timer(now), now)
+        outputs += self._dispatch(self._uac.handle_timer(now), now)
         for usage in self._schedule.pop_due(now):
             outputs += self._after(usage, usage.handle_timer(now))
         return outputs
 
     # the network
 
+    def located(self, key: str, flows: Sequence[Flow], now: float) -> list[Output]:
+        """Answer a Locate: the ways to a hop, best first; none if nobody is there."""
+        return self._dispatch(self._uac.located(key, flows, now), now)
+
+    def failed(self, flow: Flow, now: float) -> list[Output]:
+        """This way is none: refused, timed out, or lost (§17.1.4, §18.4)."""
+        return self._dispatch(self._layer.fail(flow), now)
+
     def receive(self, data: bytes, flow: Flow, now: float) -> list[Output]:
-        """Take one datagram, whatever it is."""
+        """Take one message, whatever it is: a datagram, or what was cut from a stream."""
         if not data.strip(b"\r\n\0 "):
             self.counts["keepalive"] += 1  # RFC 5626 §4.4.1, and what others send instead
             return []
@@ -217,7 +246,7 @@ class Endpoint:
                 return self._reject(request, flow, Rejection(481), now)  # a BYE without a call
 
     def _receive_invite(self, request: Request, flow: Flow, now: float) -> list[Output]:
-        usage = InviteUsage(self._agent.token(), self._layer, self._agent, flow)
+        usage = InviteUsage(self._agent.token(), self._layer, self._uac, self._agent, flow)
         self._usages[usage.call] = usage
         server = self._layer.accept(request, flow, usage.call)
         return [*self._after(usage, usage.accept(server, now)), Incoming(usage.call, request, flow)]
@@ -270,19 +299,24 @@ class Endpoint:
     def invite(
         self,
         target: str,
-        flow: Flow,
+        flow: Flow | None,
         body: bytes,
         now: float,
         *,
         from_uri: str,
         headers: Sequence[tuple[str, str]] = (),
+        route: str | None = None,
+        credentials: Credentials | None = None,
     ) -> tuple[str, list[Output]]:
-        """Call `target` over `flow`. Returns the new call's handle, too.
+        """Call `target`, over `flow` or to wherever its URI leads. Returns the new call's handle.
 
         `from_uri` is a URI, or a name and a URI in brackets; SipError (a ValueError) if neither.
+        `route`: the URI of a proxy to send it by. `credentials` answer the challenges of this call.
         """
-        usage = InviteUsage(self._agent.token(), self._layer, self._agent, flow)
-        outputs = usage.place(target, from_uri, headers, body, now)
+        usage = InviteUsage(self._agent.token(), self._layer, self._uac, self._agent, flow)
+        outputs = usage.place(
+            target, from_uri, headers, body, now, route=route, credentials=credentials
+        )
         self._usages[usage.call] = usage
         return usage.call, self._after(usage, outputs)
 
@@ -323,14 +357,21 @@ class Endpoint:
         )
         return [Transmit(response.encode(), response_flow(request.headers.via, flow))]
 
-    def _dispatch(self, results: Iterable[Transmit | Delivery], now: float) -> list[Output]:
+    def _dispatch(self, results: Iterable[Output | Delivery | Outcome], now: float) -> list[Output]:
         """Let what the transactions say reach its call."""
         outputs: list[Output] = []
         for result in results:
-            if isinstance(result, Transmit):
-                outputs.append(result)
-            elif usage := self._usages.get(result.call):
-                outputs += self._after(usage, _deliver(usage, result, now))
+            match result:
+                case Received() | Unanswered() | Unsent():
+                    outputs += self._dispatch(self._uac.receive(result, now), now)
+                case Acknowledged(call, ack):
+                    if usage := self._usages.get(call):
+                        outputs += self._after(usage, usage.receive_ack(ack, None, now))
+                case Reply(attempt) | Silence(attempt) | Unreachable(attempt):
+                    if usage := self._usages.get(attempt.call or ""):
+                        outputs += self._after(usage, _deliver(usage, result, now))
+                case _:
+                    outputs.append(result)
         return outputs
 
     def _after(self, usage: InviteUsage, outputs: list[Output]) -> list[Output]:
@@ -341,11 +382,11 @@ class Endpoint:
         return outputs
 
 
-def _deliver(usage: InviteUsage, delivery: Delivery, now: float) -> list[Output]:
-    match delivery:
-        case Received(_, client, response):
-            return usage.receive_response(client, response, now)
-        case Unanswered():
-            return usage.time_out(now)
-        case Acknowledged(_, ack):
-            return usage.receive_ack(ack, None, now)
+def _deliver(usage: InviteUsage, outcome: Outcome, now: float) -> list[Output]:
+    match outcome:
+        case Reply(attempt, response):
+            return usage.receive_response(attempt, response, now)
+        case Silence(attempt):
+            return usage.time_out(attempt, now)
+        case Unreachable(attempt):
+            return usage.unreachable(attempt)

@@ -71,7 +71,7 @@ class Incoming:
 
 @dataclass(frozen=True, slots=True)
 class Confirmed:
-    """The ACK of our 2xx came, or a PRACK. `body`: the SDP in it, the answer to an offer of ours."""
+    """The ACK of our 2xx came, or a PRACK. `body`: the SDP in it, the answer to our offer."""
 
     call: str
     body: bytes

@@ -17,11 +17,12 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .address import NameAddr, Uri, Via
-from .agent import UserAgent, capabilities, content, phrase
+from .agent import ALLOW, SUPPORTED, UserAgent, capabilities, content, phrase
 from .dialog import Dialog
+from .digest import Credentials
 from .event import (
     Answered,
     By,
@@ -32,18 +33,19 @@ from .event import (
     Output,
     Progress,
     Refused,
-    Transmit,
 )
 from .grammar import text
-from .layer import Client, Server, TransactionLayer
+from .layer import Server, TransactionLayer
 from .message import Headers, Request, Response
 from .route import request_flow
 from .transaction import T1, T2, TIMEOUT, State
+from .uac import Acknowledgement, Attempt, UserAgentClient, Way
 from .uas import inspect, is_sdp
 
 RING_INTERVAL = 60.0  # s, a provisional response each minute keeps proxies patient, §13.3.1.1
 TIMER_C = 180.0  # s, a call that rings longer without a word is given up, as proxies do, §16.8
 MAX_FORKS = 16  # phones that may answer one INVITE of ours
+CREDENTIALS = ("Authorization", "Proxy-Authorization")
 MAX_REASON = 256  # characters of a Reason header
 
 Fields = Sequence[tuple[str, str]]
@@ -64,20 +66,29 @@ class _Answer:
 
 
 class InviteUsage:
-    def __init__(self, call: str, layer: TransactionLayer, agent: UserAgent, flow: Flow) -> None:
+    def __init__(
+        self,
+        call: str,
+        layer: TransactionLayer,
+        uac: UserAgentClient,
+        agent: UserAgent,
+        flow: Flow | None,
+    ) -> None:
         self.call = call  # our tag, too: one number finds the call from either side
         self.ended = False
         self.released = False
         self._layer = layer
+        self._uac = uac
         self._agent = agent
-        self._flow = flow  # where the peer's latest request came from; or where we call
+        self._flow = flow  # by which the peer's latest request came; or which led to the peer
         self._via: Via | None = None  # and what that request says of it
         self._dialog: Dialog | None = None
         self._answered = False  # a 2xx went, or came
         self._server: Server | None = None  # the INVITE that waits for our final response
         self._answer: _Answer | None = None
-        self._client: Client | None = None  # our latest INVITE
-        self._acks: dict[tuple[Client, str], Transmit] = {}  # INVITE, tag of a 2xx -> its ACK
+        self._inviting: Attempt | None = None  # our latest INVITE
+        self._credentials: Credentials | None = None  # for the one whom we call
+        self._acks: dict[tuple[Attempt, str], Acknowledgement] = {}  # INVITE, tag of a 2xx
         self._reason: str | None = None  # Reason of the BYE or CANCEL that is to follow
         self._cancelled = False
         self._timers: dict[str, float] = {}
@@ -96,12 +107,22 @@ class InviteUsage:
         return self._respond(server, 100, now)
 
     def place(
-        self, target: str, from_uri: str, headers: Fields, body: bytes, now: float
+        self,
+        target: str,
+        from_uri: str,
+        headers: Fields,
+        body: bytes,
+        now: float,
+        *,
+        route: str | None = None,
+        credentials: Credentials | None = None,
     ) -> list[Output]:
-        """Begin as the one who calls (§13.2.1)."""
+        """Begin as the one who calls (§13.2.1), by way of a proxy if there is a `route`."""
         caller, callee = NameAddr.parse(from_uri), Uri.parse(target)
+        hop = Uri.parse(route) if route else callee
+        self._credentials = credentials
         fields = [
-            ("Via", self._agent.via(self._flow)),
+            *([("Route", f"<{_loose(hop)}>")] if route else []),
             ("Max-Forwards", "70"),
             ("From", f"{NameAddr(caller.display, caller.uri)};tag={self.call}"),
             ("To", f"<{callee}>"),
@@ -111,7 +132,7 @@ class InviteUsage:
             *headers,
         ]
         invite = Request("INVITE", str(callee), Headers(fields), body)
-        return self._invite(invite, self._flow, now)
+        return self._invite(invite, self._flow or hop, now)
 
     @property
     def owes_bye(self) -> bool:
@@ -178,12 +199,7 @@ class InviteUsage:
             return []
         if self._server or self._answer or self._is_inviting():
             return [Refused(self.call, 491, phrase(491))]
-        request = self._dialog.request(
-            "INVITE",
-            self._agent.via(self._flow),
-            headers=self._offer_headers(body),
-            body=body,
-        )
+        request = self._dialog.request("INVITE", headers=self._offer_headers(body), body=body)
         return self._invite(request, self._way(self._dialog), now)
 
     # what the peer does, as a client
@@ -255,47 +271,62 @@ class InviteUsage:
 
     # what the peer does, as a server
 
-    def receive_response(self, client: Client, response: Response, now: float) -> list[Output]:
-        """Take a response to our INVITE."""
+    def receive_response(self, attempt: Attempt, response: Response, now: float) -> list[Output]:
+        """Take a response to our INVITE; those to a BYE change nothing any more."""
+        if attempt.request.method != "INVITE":
+            return []
         match response.status // 100:
             case 1:
-                return self._receive_progress(client, response, now)
+                return self._receive_progress(attempt, response, now)
             case 2:
-                return self._receive_success(client, response, now)
+                return self._receive_success(attempt, response, now)
             case _:
                 return self._receive_failure(response, now)
 
-    def time_out(self, now: float) -> list[Output]:
+    def time_out(self, attempt: Attempt, now: float) -> list[Output]:
         """No response to our INVITE came at all (timer B)."""
+        if attempt.request.method != "INVITE":
+            return []
         if self._answered:
             return [] if self.ended else self._leave(now, "network", "timeout", 408, None)
         self._release()
         return self._end("network", "timeout", 408, None)
 
-    def _receive_progress(self, client: Client, response: Response, now: float) -> list[Output]:
+    def unreachable(self, attempt: Attempt) -> list[Output]:
+        """Our INVITE could not be sent: as if 503 had come (§8.1.3.1)."""
+        if attempt.request.method != "INVITE":
+            return []
+        if self._answered:
+            return [] if self.ended else [Refused(self.call, 503, "No Way To The Peer")]
+        self._release()
+        return self._end("network", "unreachable", 503, None)
+
+    def _receive_progress(self, attempt: Attempt, response: Response, now: float) -> list[Output]:
+        self._flow = self._flow or attempt.flow
         if self.ended:
-            return [] if self._answered or self._cancelled else self._send_cancel(client, now)
+            return [] if self._answered or self._cancelled else self._send_cancel(attempt, now)
         self._timers["C"] = now + TIMER_C
         if self._answered or response.status == 100:
             return []
         return [Progress(self.call, response.status, response.body)]
 
-    def _receive_success(self, client: Client, response: Response, now: float) -> list[Output]:
-        if kept := self._acks.get((client, response.headers.to.tag or "")):
-            return [kept]  # a copy, because our ACK was lost, §13.2.2.4
+    def _receive_success(self, attempt: Attempt, response: Response, now: float) -> list[Output]:
+        if kept := self._acks.get((attempt, response.headers.to.tag or "")):
+            return self._uac.acknowledge(kept)  # a copy, our ACK was lost, §13.2.2.4
         self._timers.pop("C", None)
+        self._flow = self._flow or attempt.flow
         first = self._dialog is None
         if self._dialog is None:
-            self._dialog, self._answered = Dialog.establish(client.request, response), True
-        elif client.request.headers.to.tag is None:
-            return self._drop_fork(client, Dialog.establish(client.request, response), now)
+            self._dialog, self._answered = Dialog.establish(attempt.request, response), True
+        elif attempt.request.headers.to.tag is None:
+            return self._drop_fork(attempt, Dialog.establish(attempt.request, response), now)
         else:
             self._dialog.refresh(response)
-        ack = self._send_ack(client, self._dialog, response.headers.to.tag)
+        outputs = self._send_ack(attempt, self._dialog, response.headers.to.tag)
         if not self.ended:
-            return [ack, Answered(self.call, response.body)]
+            return [*outputs, Answered(self.call, response.body)]
         # the 2xx crossed our CANCEL; or, a re-INVITE's, our BYE, which is under way
-        return [ack, *self._send_bye(now)] if first else [ack]
+        return [*outputs, *self._send_bye(now)] if first else outputs
 
     def _receive_failure(self, response: Response, now: float) -> list[Output]:
         self._timers.pop("C", None)
@@ -309,13 +340,12 @@ class InviteUsage:
             return self._leave(now, "peer", "refused", response.status, reason)
         return [Refused(self.call, response.status, reason)]
 
-    def _drop_fork(self, client: Client, other: Dialog, now: float) -> list[Output]:
+    def _drop_fork(self, attempt: Attempt, other: Dialog, now: float) -> list[Output]:
         """A second phone answered too: the first one has the call (§13.2.2.4)."""
         if len(self._acks) >= MAX_FORKS:
             return []
-        ack = self._send_ack(client, other, other.remote_tag)
-        bye = other.request("BYE", self._agent.via(self._flow))
-        return [ack, *self._layer.request(bye, self._way(other), None, now)[1]]
+        outputs = self._send_ack(attempt, other, other.remote_tag)
+        return [*outputs, *self._request(other.request("BYE"), other, now)]
 
     # time
 
@@ -364,51 +394,73 @@ class InviteUsage:
         )
         return [*self._layer.respond(server, response, now)]
 
-    def _way(self, dialog: Dialog) -> Flow:
+    def _way(self, dialog: Dialog) -> Way:
         """Where requests within a dialog go."""
+        assert self._flow is not None  # a dialog has had a message of the peer's
         return request_flow(dialog.next_hop, self._flow, self._via)
 
-    def _invite(self, request: Request, flow: Flow, now: float) -> list[Output]:
-        for client, tag in list(self._acks):
-            if client.machine.state is State.TERMINATED:
-                del self._acks[client, tag]
-        self._client, outputs = self._layer.request(request, flow, self.call, now)
-        return [*outputs]
+    def _request(self, request: Request, dialog: Dialog, now: float) -> list[Output]:
+        """Send a request within a dialog that is no INVITE."""
+        _, outputs = self._uac.send(
+            request,
+            self._way(dialog),
+            self.call,
+            now,
+            credentials=self._credentials,
+            renumber=dialog.next_cseq,
+        )
+        return outputs
+
+    def _invite(self, request: Request, way: Way, now: float) -> list[Output]:
+        for attempt, tag in list(self._acks):
+            if attempt.client is None or attempt.client.machine.state is State.TERMINATED:
+                del self._acks[attempt, tag]
+        self._inviting, outputs = self._uac.send(
+            request,
+            way,
+            self.call,
+            now,
+            credentials=self._credentials,
+            renumber=self._dialog.next_cseq if self._dialog else None,
+        )
+        return outputs
 
     def _is_inviting(self) -> bool:
         """Does an INVITE of ours wait for its final response?"""
-        return self._client is not None and self._client.machine.state in {
-            State.CALLING,
-            State.PROCEEDING,
-        }
+        return self._inviting is not None and not self._inviting.over
 
-    def _send_ack(self, client: Client, dialog: Dialog, tag: str | None) -> Transmit:
-        """The ACK of a 2xx, kept for as long as copies of the 2xx may come."""
-        ack = dialog.ack(client.request.headers.cseq.number, self._agent.via(self._flow))
-        transmit = self._acks[client, tag or ""] = Transmit(ack.encode(), self._way(dialog))
-        return transmit
+    def _send_ack(self, attempt: Attempt, dialog: Dialog, tag: str | None) -> list[Output]:
+        """The ACK of a 2xx, kept for as long as copies of the 2xx may come.
+
+        It has the credentials of its INVITE (§22.1).
+        """
+        asked = attempt.request.headers
+        headers = [(name, value) for name in CREDENTIALS for value in asked.all(name)]
+        request = dialog.ack(asked.cseq.number, headers)
+        ack = self._acks[attempt, tag or ""] = Acknowledgement(request, self._way(dialog))
+        return self._uac.acknowledge(ack)
 
     def _send_bye(self, now: float) -> list[Output]:
         assert self._dialog is not None  # only what was answered ends by BYE
         self._timers = {"release": now + TIMEOUT}
         headers = [("User-Agent", self._agent.name), *self._reason_header()]
-        bye = self._dialog.request("BYE", self._agent.via(self._flow), headers=headers)
-        return [*self._layer.request(bye, self._way(self._dialog), None, now)[1]]
+        return self._request(self._dialog.request("BYE", headers=headers), self._dialog, now)
 
     def _cancel(self, now: float) -> list[Output]:
         """CANCEL, at once or when the first provisional response comes (§9.1)."""
         self._timers = {"release": now + TIMEOUT}
-        if self._client and self._client.machine.state is State.PROCEEDING:
-            return self._send_cancel(self._client, now)
+        if self._inviting:
+            self._uac.stay(self._inviting)
+            if self._inviting.proceeding:
+                return self._send_cancel(self._inviting, now)
+            if self._inviting.client is None:  # the peer is still being looked for
+                self._release()
         return []
 
-    def _send_cancel(self, client: Client, now: float) -> list[Output]:
+    def _send_cancel(self, attempt: Attempt, now: float) -> list[Output]:
         self._cancelled = True
         self._timers = {"release": now + TIMEOUT}
-        cancel = client.request.cancel()
-        for name, value in self._reason_header():
-            cancel.headers.add(name, value)
-        return [*self._layer.request(cancel, client.flow, None, now)[1]]  # as the INVITE, §9.1
+        return self._uac.cancel(attempt, self._reason_header(), now)
 
     def _confirm(self, body: bytes, now: float) -> list[Output]:
         self._answer = None
@@ -437,8 +489,8 @@ class InviteUsage:
         return [Ended(self.call, by, cause, status, reason)]
 
     def _release(self) -> None:
-        if self._client and self._is_inviting():
-            self._layer.abandon(self._client)
+        if self._inviting and self._is_inviting():
+            self._uac.give_up(self._inviting)
         self._timers.clear()
         self.released = True
 
@@ -448,18 +500,27 @@ class InviteUsage:
         routes = asked.all("Record-Route") if asked.to.tag is None else []
         return [
             *(("Record-Route", route) for route in routes),
-            *self._agent.session_headers(server.flow),
+            ("Contact", self._agent.contact(server.flow)),
+            ALLOW,
+            SUPPORTED,
         ]
 
     def _offer_headers(self, body: bytes) -> list[tuple[str, str]]:
         return [
-            *self._agent.session_headers(self._flow),
+            ALLOW,
+            SUPPORTED,
             ("User-Agent", self._agent.name),
             *content(body),
         ]
 
     def _reason_header(self) -> list[tuple[str, str]]:
         return [("Reason", self._reason)] if self._reason else []
+
+
+def _loose(hop: Uri) -> Uri:
+    """A proxy as a loose route (§16.12): what it is told is in the Request-URI."""
+    loose = hop.param("lr") is not None
+    return hop if loose else replace(hop, params=(*hop.params, ("lr", None)))
 
 
 def _reason_of(request: Request) -> str | None:

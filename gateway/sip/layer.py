@@ -37,7 +37,7 @@ class Client:
     machine: InviteClient | NonInviteClient
     request: Request
     flow: Flow
-    call: str | None  # who waits for the response; nobody does for that of a BYE or CANCEL
+    owner: object  # who asked, and is handed each response; None: nobody waits for it
 
 
 @dataclass(slots=True, eq=False)
@@ -52,18 +52,24 @@ class Server:
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A response to a call's INVITE."""
+    """A response to a request of ours."""
 
-    call: str
     client: Client
     response: Response
 
 
 @dataclass(frozen=True, slots=True)
 class Unanswered:
-    """No response to a call's INVITE came in time."""
+    """No final response to a request of ours came in time."""
 
-    call: str
+    client: Client
+
+
+@dataclass(frozen=True, slots=True)
+class Unsent:
+    """A request of ours did not get to the peer: its way is no way (§17.1.4)."""
+
+    client: Client
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +80,7 @@ class Acknowledged:
     ack: Request
 
 
-Delivery = Received | Unanswered | Acknowledged
+Delivery = Received | Unanswered | Unsent | Acknowledged
 
 
 class TransactionLayer:
@@ -141,7 +147,7 @@ class TransactionLayer:
     # as a client
 
     def request(
-        self, request: Request, flow: Flow, call: str | None, now: float
+        self, request: Request, flow: Flow, owner: object, now: float
     ) -> tuple[Client, list[Transmit]]:
         """Begin a client transaction."""
         machine = (
@@ -149,7 +155,7 @@ class TransactionLayer:
             if request.method == "INVITE"
             else NonInviteClient(request, reliable=flow.transport != "udp")
         )
-        client = Client((request.headers.via.branch, request.method), machine, request, flow, call)
+        client = Client((request.headers.via.branch, request.method), machine, request, flow, owner)
         self._clients[client.key] = client
         self._asked[flow.remote[0]] += 1
         return client, self._send(client, machine.start(now))
@@ -163,10 +169,24 @@ class TransactionLayer:
         return self._perform(client, client.machine.receive(response, now))
 
     def abandon(self, client: Client) -> None:
-        """Give up an INVITE that nothing answers (§9.1)."""
-        if isinstance(client.machine, InviteClient):
-            client.machine.abandon()
+        """Give up a request that nothing answers (§9.1)."""
+        client.machine.abandon()
         self._settle(client)
+
+    def fail(self, flow: Flow) -> list[Delivery]:
+        """Give up what went by this way and has not been answered at all (§17.1.4).
+
+        What has had a provisional response is known to the peer, who may yet answer by another
+        connection (§18.2.2).
+        """
+        lost = [
+            client
+            for client in self._clients.values()
+            if client.flow == flow and client.machine.state in {State.CALLING, State.TRYING}
+        ]
+        for client in lost:
+            self.abandon(client)
+        return [Unsent(client) for client in lost]
 
     # both
 
@@ -189,17 +209,16 @@ class TransactionLayer:
         self, transaction: Client | Server, actions: list[Action]
     ) -> list[Transmit | Delivery]:
         results: list[Transmit | Delivery] = [*self._send(transaction, actions)]
-        call = transaction.call
-        if call is None:
-            return results
         for action in actions:
             match action, transaction:
                 case Deliver(Response() as response), Client() as client:
-                    results.append(Received(call, client, response))
-                case Deliver(Request() as ack), Server():
+                    results.append(Received(client, response))
+                case Deliver(Request() as ack), Server(call=str() as call):
                     results.append(Acknowledged(call, ack))
-                case TimedOut(), Client():  # that no ACK came to a refusal (H) changes nothing
-                    results.append(Unanswered(call))
+                case TimedOut(), Client() as client:
+                    results.append(Unanswered(client))
+                case _:
+                    pass  # that no ACK came to a refusal (timer H) changes nothing
         return results
 
     def _settle(self, transaction: Client | Server) -> None:

@@ -171,6 +171,10 @@ class NonInviteClient:
             return [Send(self._request)]
         return []
 
+    def abandon(self) -> None:
+        """Give up: the way is no way (§17.1.4)."""
+        self._enter(State.TERMINATED)
+
     def _enter(self, state: State, **timers: float) -> None:
         self.state = state
         self._timers = timers

@@ -21,12 +21,12 @@ def test_values() -> None:
 
 def test_one_union() -> None:
     """
-    Whoever matches over the union has met every event; each names its call.
+    Whoever matches over the union has met every event; each names its call, or its registrar.
     """
     kinds = get_args(event.Event)
 
-    assert {*get_args(event.Output)} == {event.Transmit, *kinds}
-    assert all("call" in kind.__slots__ for kind in kinds)
+    assert {*get_args(event.Output)} == {event.Transmit, event.Locate, *kinds}
+    assert all({"call", "name"} & {*kind.__slots__} for kind in kinds)
 
 
 def test_in_one_place() -> None:

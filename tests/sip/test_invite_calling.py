@@ -36,18 +36,18 @@ class TestCalling:
         assert transmit.flow == FLOW
         assert transmit.data.decode().split("\r\n") == [
             "INVITE sip:bob@192.0.2.9 SIP/2.0",
-            "Via: SIP/2.0/UDP 192.0.2.1:5060;rport;branch=z9hG4bKt2",
+            "Via: SIP/2.0/UDP 192.0.2.1:5060;rport;branch=z9hG4bKt3",
             "Max-Forwards: 70",
             'From: "Gateway" <sip:gw@192.0.2.1>;tag=t1',
             "To: <sip:bob@192.0.2.9>",
-            "Call-ID: t3",
+            "Call-ID: t2",
             "CSeq: 1 INVITE",
-            "Contact: <sip:192.0.2.1:5060>",
             "Allow: INVITE, ACK, CANCEL, BYE, OPTIONS",
             "Supported: ",
             "User-Agent: gateway",
             "Content-Type: application/sdp",
             "X-Trace: 1",
+            "Contact: <sip:192.0.2.1:5060>",
             "Content-Length: 14",
             "",
             "v=0",
@@ -105,7 +105,7 @@ class TestCalling:
 
         seen = wire.receive(response(invite, "200 OK", tag=None, body=ANSWER))
         assert seen == ["ACK sip:bob@192.0.2.9", Answered("t1", ANSWER)]
-        bye = request("BYE", call_id="t3", to_tag="t1").replace(b";tag=peer", b"")
+        bye = request("BYE", call_id="t2", to_tag="t1").replace(b";tag=peer", b"")
         assert wire.receive(bye)[0] == "SIP/2.0 200 OK"
 
     def test_busy(self) -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from gateway.sip.endpoint import Transmit
-from gateway.sip.layer import Acknowledged, Received, TransactionLayer, Unanswered
+from gateway.sip.layer import Acknowledged, Received, TransactionLayer, Unanswered, Unsent
 from gateway.sip.message import Headers, Request, Response, parse
 
 from .wire import FLOW, request, response
@@ -117,29 +117,49 @@ class TestClient:
         assert sent == [Transmit(invite.encode(), FLOW)]
         ringing = answer(invite, "180 Ringing")
 
-        assert layer.receive_response(ringing, 0.0) == [Received("call", client, ringing)]
+        assert layer.receive_response(ringing, 0.0) == [Received(client, ringing)]
         assert layer.receive_response(answer(invite.cancel(), "200 OK"), 0.0) is None
         other = answer(read(request("INVITE", branch="z9hG4bK-2")), "200 OK")
         assert layer.receive_response(other, 0.0) is None
 
-    def test_nobody_waits(self) -> None:
+    def test_copies(self) -> None:
         """
-        The response to a BYE ends its copies, and is told to nobody.
+        The response to a BYE ends its copies.
         """
         layer = TransactionLayer()
         bye = read(request("BYE"))
-        layer.request(bye, FLOW, None, 0.0)
+        client, _ = layer.request(bye, FLOW, None, 0.0)
+        ok = answer(bye, "200 OK")
 
-        assert layer.receive_response(answer(bye, "200 OK"), 0.0) == []
+        assert layer.receive_response(ok, 0.0) == [Received(client, ok)]
+        assert layer.receive_response(ok, 0.0) == []
         assert layer.handle_timer(5.0) == []
         assert len(layer) == 0
 
     def test_time_out(self) -> None:
         layer = TransactionLayer()
-        layer.request(read(request("INVITE")), FLOW, "call", 0.0)
+        client, _ = layer.request(read(request("INVITE")), FLOW, "call", 0.0)
         layer.handle_timer(31.0)
 
-        assert layer.handle_timer(32.0) == [Unanswered("call")]
+        assert layer.handle_timer(32.0) == [Unanswered(client)]
+
+    def test_way_that_is_none(self) -> None:
+        """
+        What has not been answered at all is given up (§17.1.4); what the peer works on is not,
+        nor what went by another way.
+        """
+        layer = TransactionLayer()
+        lost, _ = layer.request(read(request("INVITE", branch="z9hG4bK-1")), FLOW, 1, 0.0)
+        bye, _ = layer.request(read(request("BYE", branch="z9hG4bK-2")), FLOW, 2, 0.0)
+        other = type(FLOW)("tcp", FLOW.local, FLOW.remote)
+        layer.request(read(request("BYE", branch="z9hG4bK-3")), other, 3, 0.0)
+        rings = read(request("INVITE", branch="z9hG4bK-4"))
+        layer.request(rings, FLOW, 4, 0.0)
+        layer.receive_response(answer(rings, "180 Ringing"), 0.0)
+
+        assert layer.fail(FLOW) == [Unsent(lost), Unsent(bye)]
+        assert layer.fail(FLOW) == []
+        assert len(layer) == 2
 
     def test_reliable(self) -> None:
         """
