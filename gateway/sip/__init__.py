@@ -12,6 +12,7 @@ layer.py        all transactions of one endpoint: matching (§17.1.3, §17.2.3),
 agent.py        what this user agent writes into its messages (§8.1.1, §8.2.6)
 uas.py          inspection of a request (§8.2)
 multipart.py    the session description among several parts of a body (RFC 2046, RFC 5621)
+digest.py       challenges, their answers, and whether these are right (RFC 7616, RFC 8760)
 dialog.py       tags, CSeq, route set, remote target (§12)
 invite.py       one call: the INVITE usage of a dialog (§9, §13, §14, §15)
 endpoint.py     the whole of it: bytes in, outputs and a deadline out
