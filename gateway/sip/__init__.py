@@ -10,10 +10,14 @@ scope.py        how far an IP address is known
 route.py        where a message goes (§8.1.2, §12.2.1.1, §18.2.2)
 layer.py        all transactions of one endpoint: matching (§17.1.3, §17.2.3), sending, timers
 agent.py        what this user agent writes into its messages (§8.1.1, §8.2.6)
+uac.py          a request of ours on its way: fail-over, challenges (§8.1, RFC 3263 §4.3)
 uas.py          inspection of a request (§8.2)
 multipart.py    the session description among several parts of a body (RFC 2046, RFC 5621)
 digest.py       challenges, their answers, and whether these are right (RFC 7616, RFC 8760)
 dialog.py       tags, CSeq, route set, remote target (§12)
+session_timer.py who refreshes a session, and when it ends (RFC 4028)
+provisional.py  reliable provisional responses (RFC 3262)
+info.py         digits in INFO
 invite.py       one call: the INVITE usage of a dialog (§9, §13, §14, §15)
 endpoint.py     the whole of it: bytes in, outputs and a deadline out
 transport.py ●  UDP sockets and the one timer
