@@ -7,6 +7,7 @@ event.py        Flow, Transmit, and what is told to whoever owns the calls
 transaction.py  the four machines of §17 and RFC 6026
 schedule.py     which of many machines is due next
 scope.py        how far an IP address is known
+locate.py       where a URI is: from DNS records to targets (RFC 3263)
 route.py        where a message goes (§8.1.2, §12.2.1.1, §18.2.2)
 layer.py        all transactions of one endpoint: matching (§17.1.3, §17.2.3), sending, timers
 agent.py        what this user agent writes into its messages (§8.1.1, §8.2.6)
