@@ -7,6 +7,11 @@ description that cannot be used raises SdpError and leaves the earlier session a
 The answer names one codec, ours by preference, with the payload type of the offer, and
 telephone-event; endpoints that get several re-INVITE to settle on one. What the caller offered
 and we can decode is accepted all the same, since some send it before the answer reaches them.
+Our first offer names all our codecs; of an answer with several the first is sent.
+
+An offer of ours that is refused (488, 491) needs no word: what was agreed before still is, and
+its version is not given out a second time. Where one offer has several answers (an INVITE that
+forked) each is taken for itself, and the session is the one that was taken last.
 
 Left out on purpose: RTP/SAVP (comes with SRTP); ICE, bundling and RTCP multiplexing, which an
 answer declines by not naming them.
@@ -83,13 +88,25 @@ class Local:
     session_id: int  # of o=, unique among our calls
 
 
+@dataclass(frozen=True, slots=True)
+class _Lines:
+    """Our m= lines, and which of them is the speech."""
+
+    all: tuple[MediaDescription, ...]
+    index: int
+    host: str  # our address
+
+    @property
+    def speech(self) -> MediaDescription:
+        return self.all[self.index]
+
+
 class Negotiation:
     """The offers and answers of one call, in their order."""
 
     def __init__(self) -> None:
-        self._agreed: list[MediaDescription] = []  # our m= lines, as they hold now
-        self._offered: list[MediaDescription] = []  # our m= lines, as we offered them last
-        self._index = 0  # which of them is the speech
+        self._agreed: _Lines | None = None  # as they hold now
+        self._offered: _Lines | None = None  # as we offered them last
         self._sent: SessionDescription | None = None  # what went out last
 
     def answer(self, offer: bytes, local: Local) -> tuple[bytes, Media]:
@@ -108,24 +125,25 @@ class Negotiation:
             _direction(media.sending, media.receiving),
             media.ptime,
         )
-        self._agreed, self._index = lines, index
+        self._agreed = _Lines(tuple(lines), index, local.address[0])
         return self._describe(lines, local, theirs.time), media
 
-    def offer(self, local: Local, direction: str = "sendrecv") -> bytes:
+    def offer(self, local: Local, direction: str = "sendrecv", *, anew: bool = False) -> bytes:
         """Make an offer: the first of a call, or the next. RFC 3264 §5 and §8.
 
         The next one repeats what was agreed, with the address and direction of now, so a
         re-INVITE that changes nothing has the same version: RFC 4028 §7.4 asks for that.
+        `anew` names the codecs of `local` again, for the peer to choose another.
         """
-        codecs, events = _known(local), (EVENT_PAYLOAD_TYPE, 8000)
-        speech = _speech(local.address[1], PROFILES[0], codecs, events, direction, PTIME)
-        if self._agreed:
-            before = self._agreed[self._index]
-            attributes = (*before.attributes[:-1], (direction, None))
-            speech = replace(before, port=local.address[1], attributes=attributes)
-        lines = self._agreed.copy() or [speech]
-        lines[self._index] = speech
-        self._offered = lines
+        before = self._agreed
+        if before is None:
+            lines, index = [_proposal(local, direction, None)], 0
+        else:
+            lines, index = list(before.all), before.index
+            attributes = (*before.speech.attributes[:-1], (direction, None))
+            again = replace(before.speech, port=local.address[1], attributes=attributes)
+            lines[index] = _proposal(local, direction, before.speech) if anew else again
+        self._offered = _Lines(tuple(lines), index, local.address[0])
         return self._describe(lines, local, self._sent.time if self._sent else (0, 0))
 
     def accept(self, answer: bytes) -> Media:
@@ -133,21 +151,22 @@ class Negotiation:
 
         ValueError when there was no offer.
         """
-        if self._sent is None or self._sent.connection is None or not self._offered:
+        offered = self._offered
+        if offered is None:
             raise ValueError("an answer without an offer")
         theirs = parse(answer)
-        if self._index >= len(theirs.media):
+        if offered.index >= len(theirs.media):
             raise SdpError(MISCELLANEOUS, "the answer has fewer media than the offer")
-        ours = self._offered[self._index]
-        offered = {n: codec for n, codec in _formats(ours).items() if codec.name != EVENTS}
-        names = [codec.name for codec in offered.values()]
-        host = self._sent.connection.address
-        media = _agree(theirs, theirs.media[self._index], names, host)
-        direction = _stated_direction(ours.attributes)
-        self._agreed = self._offered
+        line = theirs.media[offered.index]
+        ours = {n: codec for n, codec in _formats(offered.speech).items() if codec.name != EVENTS}
+        known = [codec.name for codec in ours.values()]
+        names = [codec.name for codec in _formats(line).values() if codec.name in known]
+        media = _agree(theirs, line, names or known, offered.host)  # their order: RFC 3264 §7
+        direction = _stated_direction(offered.speech.attributes)
+        self._agreed = offered
         return replace(
             media,
-            accepted={**media.accepted, **offered},  # they send by our numbers: RFC 3264 §6.1
+            accepted={**media.accepted, **ours},  # they send by our numbers: RFC 3264 §6.1
             sending=media.sending and direction in ("sendrecv", "sendonly"),
             receiving=media.receiving and direction in ("sendrecv", "recvonly"),
         )
@@ -286,6 +305,27 @@ def _ptime(line: MediaDescription) -> int:
     if line.value("ptime") is None:
         asked.append(PTIME)
     return min(60, max(10, min(asked, default=PTIME) // 10 * 10))
+
+
+def _proposal(local: Local, direction: str, before: MediaDescription | None) -> MediaDescription:
+    """All our codecs and telephone-event, for an offer.
+
+    What has a number in the session keeps it, and a number its meaning: RFC 3264 §8.3.2.
+    """
+    mapped = _formats(before) if before else {}
+    kept = {codec.name: codec for codec in mapped.values()}
+    codecs = [kept.get(codec.name, codec) for codec in _known(local)]
+    fresh = [codec for codec in codecs if mapped.get(codec.payload_type, codec) == codec]
+    free = EVENT_PAYLOAD_TYPE not in {*mapped, *(codec.payload_type for codec in fresh)}
+    event = kept.get(EVENTS) or (Codec(EVENTS, EVENT_PAYLOAD_TYPE, 8000) if free else None)
+    return _speech(
+        local.address[1],
+        before.profile if before else PROFILES[0],
+        fresh,
+        (event.payload_type, event.clock_rate) if event else (None, 8000),
+        direction,
+        PTIME,
+    )
 
 
 def _speech(

@@ -11,6 +11,8 @@ from gateway.sdp.negotiation import Codec, Local, Media, Negotiation
 
 PCMU = Codec("PCMU", 0, 8000)
 PCMA = Codec("PCMA", 8, 8000)
+EVENTS = "a=rtpmap:101 telephone-event/8000"
+EVENTS_96 = "a=rtpmap:96 telephone-event/8000"
 LOCAL = Local(("192.0.2.1", 20000), ("PCMA", "PCMU"), 77)
 
 
@@ -416,6 +418,154 @@ class TestOffer:
     def test_an_answer_without_an_offer_is_our_mistake(self) -> None:
         with pytest.raises(ValueError, match="without an offer"):
             Negotiation().accept(offer("m=audio 4000 RTP/AVP 0"))
+
+
+class TestLateOffer:
+    """An INVITE without a description: our offer goes in the 200, the answer is in the ACK."""
+
+    def test_all_our_codecs(self) -> None:
+        """RFC 3261 §13.2.1; in the first offer of a call is all that we have."""
+        call = Negotiation()
+        assert b"m=audio 20000 RTP/AVP 8 0 101\r\n" in call.offer(LOCAL)
+        media = call.accept(offer("m=audio 4000 RTP/AVP 0 101", EVENTS))
+        assert (media.codec, media.event_payload_type) == (PCMU, 101)
+
+    def test_without_an_offer_in_the_midst_of_a_call(self) -> None:
+        """A re-INVITE without one is offered the whole session, in the same version (§8)."""
+        call = Negotiation()
+        body, _ = call.answer(offer("m=audio 4000 RTP/AVP 100", "a=rtpmap:100 PCMU/8000"), LOCAL)
+        assert call.offer(LOCAL) == body
+
+    def test_our_own_offer_is_repeated_whole(self) -> None:
+        """Also what the answer left out: the version stays, so must every line (§8)."""
+        call = Negotiation()
+        body = call.offer(LOCAL)
+        call.accept(offer("m=audio 4000 RTP/AVP 0"))
+        assert call.offer(LOCAL) == body
+
+    def test_the_answer_with_several_codecs(self) -> None:
+        """§7: of those it names we send the first; all may come."""
+        call = Negotiation()
+        call.offer(LOCAL)
+        media = call.accept(offer("m=audio 4000 RTP/AVP 18 0 8"))
+        assert media.codec == PCMU
+        assert media.accepted == {0: PCMU, 8: PCMA}
+
+
+class TestChange:
+    """The codec changes in the midst of a call (§8.3.2)."""
+
+    def test_by_the_peer(self) -> None:
+        call = Negotiation()
+        codecs = [
+            call.answer(offer(f"m=audio 4000 RTP/AVP {number}"), LOCAL)[1].codec
+            for number in (0, 8, 0)
+        ]
+        assert codecs == [PCMU, PCMA, PCMU]
+
+    def test_by_us(self) -> None:
+        """Offered anew; what has a number keeps it, with the place and the profile of the line."""
+        call = Negotiation()
+        call.answer(
+            offer(
+                "m=image 1 udptl t38",
+                "m=audio 4000 RTP/AVPF 100 96",
+                "a=rtpmap:100 PCMU/8000",
+                "a=rtpmap:96 telephone-event/8000",
+            ),
+            LOCAL,
+        )
+        body = call.offer(LOCAL, anew=True)
+        assert body.decode().split("\r\n")[1:-1] == [
+            "o=gateway 77 2 IN IP4 192.0.2.1",
+            "s=-",
+            "c=IN IP4 192.0.2.1",
+            "t=0 0",
+            "m=image 0 udptl t38",
+            "m=audio 20000 RTP/AVPF 8 100 96",
+            "a=rtpmap:8 PCMA/8000",
+            "a=rtpmap:100 PCMU/8000",
+            "a=rtpmap:96 telephone-event/8000",
+            "a=fmtp:96 0-15",
+            "a=ptime:20",
+            "a=sendrecv",
+        ]
+        answer = offer("m=image 0 udptl t38", "m=audio 4000 RTP/AVPF 8 96", EVENTS_96)
+        media = call.accept(answer)
+        assert (media.codec, media.event_payload_type) == (PCMA, 96)
+        assert call.offer(LOCAL) == body
+
+    @pytest.mark.parametrize(
+        ("number", "media"), [(101, "8 101"), (8, "8 101"), (0, "8 0 101"), (97, "8 97 101")]
+    )
+    def test_a_number_keeps_its_meaning(self, number: int, media: str) -> None:
+        """Whatever PCMU was given is not given to PCMA or to the events."""
+        call = Negotiation()
+        theirs = offer(f"m=audio 4000 RTP/AVP {number}", f"a=rtpmap:{number} PCMU/8000")
+        call.answer(theirs, LOCAL)
+        body = call.offer(LOCAL, anew=True)
+        assert f"m=audio 20000 RTP/AVP {media}\r\n".encode() in body
+        assert f"a=rtpmap:{number} PCMU/8000\r\n".encode() in body
+        assert (b"telephone-event" in body) is (number != 101)
+
+    def test_the_first_offer_is_always_new(self) -> None:
+        assert Negotiation().offer(LOCAL, anew=True) == Negotiation().offer(LOCAL)
+
+
+class TestForks:
+    """One INVITE of ours, answered by several phones (RFC 3261 §13.2.2.4)."""
+
+    def test_each_answer_is_judged_alone(self) -> None:
+        call = Negotiation()
+        call.offer(LOCAL)
+        early = call.accept(offer("m=audio 4000 RTP/AVP 8 96", EVENTS_96))
+        with pytest.raises(SdpError):
+            call.accept(offer("m=audio 0 RTP/AVP 8"))
+        other = call.accept(offer("m=audio 5000 RTP/AVP 0", session="c=IN IP4 198.51.100.6"))
+        again = call.accept(offer("m=audio 4000 RTP/AVP 8 96", EVENTS_96))
+
+        assert early == again
+        assert early.codec == PCMA
+        assert other.remote == ("198.51.100.6", 5000)
+        assert (other.codec, other.event_payload_type) == (PCMU, None)
+
+    def test_one_changes_its_session_before_another_answers(self) -> None:
+        """Its UPDATE has the speech elsewhere; the other one answers the INVITE all the same."""
+        call = Negotiation()
+        call.offer(LOCAL)
+        call.accept(offer("m=audio 4000 RTP/AVP 8"))
+        call.answer(offer("m=video 0 RTP/AVP 96", "m=audio 4002 RTP/AVP 8"), LOCAL)
+        assert call.accept(offer("m=audio 5000 RTP/AVP 0")).codec == PCMU
+
+
+class TestWithdrawn:
+    """An offer of ours is refused: 488, 491 (§8, RFC 3261 §14.1)."""
+
+    def test_the_session_stays(self) -> None:
+        """And no version is given out twice for two descriptions."""
+        call = Negotiation()
+        first = call.offer(LOCAL)
+        call.accept(offer("m=audio 4000 RTP/AVP 8"))
+        call.offer(LOCAL, "sendonly")
+        assert call.offer(LOCAL) == first.replace(b" 77 1 ", b" 77 3 ")
+
+    def test_the_peer_offers_in_between(self) -> None:
+        """Glare: ours is refused, the peer's answered, ours made again."""
+        call = Negotiation()
+        call.answer(offer("m=audio 4000 RTP/AVP 8"), LOCAL)
+        call.offer(LOCAL, "sendonly")
+        body, media = call.answer(offer("m=audio 4002 RTP/AVP 8"), LOCAL)
+        assert b"o=gateway 77 3 " in body
+        assert media.remote == ("198.51.100.5", 4002)
+        assert b"o=gateway 77 4 " in call.offer(LOCAL, "sendonly")
+
+    def test_an_answer_that_cannot_be_used(self) -> None:
+        call = Negotiation()
+        body, _ = call.answer(offer("m=audio 4000 RTP/AVP 8"), LOCAL)
+        call.offer(LOCAL, anew=True)
+        with pytest.raises(SdpError):
+            call.accept(offer("m=audio 0 RTP/AVP 8"))
+        assert call.offer(LOCAL) == body.replace(b" 77 1 ", b" 77 3 ")
 
 
 LINES = st.sampled_from(
