@@ -42,7 +42,7 @@ class Dialog:
             call_id=headers.call_id,
             local=f"{headers.get('To')};tag={tag}",
             remote=headers.get("From") or "",
-            target=contact_of(request) or request.uri,
+            target=contact_of(request) or _sip(headers.from_.uri) or request.uri,  # RFC 2543 §6.13
             route_set=headers.elements("Record-Route"),
             local_cseq=0,
             remote_cseq=headers.cseq.number,
@@ -143,4 +143,8 @@ def contact_of(message: Request | Response) -> str | None:
         uri = NameAddr.parse("".join(message.headers.elements("Contact")[:1])).uri
     except SipError:
         return None
+    return _sip(uri)
+
+
+def _sip(uri: Uri) -> str | None:
     return str(replace(uri, headers="")) if uri.scheme in {"sip", "sips"} else None

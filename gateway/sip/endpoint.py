@@ -39,6 +39,7 @@ from .grammar import SipError
 from .invite import InviteUsage
 from .layer import Acknowledged, Delivery, Received, TransactionLayer, Unanswered, Unsent
 from .message import Request, Response, parse
+from .multipart import unwrapped
 from .route import response_flow
 from .schedule import Schedule
 from .uac import Outcome, Reply, Silence, Unreachable, UserAgentClient
@@ -161,7 +162,7 @@ class Endpoint:
             self.counts["keepalive"] += 1  # RFC 5626 §4.4.1, and what others send instead
             return []
         try:
-            message = parse(data)
+            message = unwrapped(parse(data))
         except SipError as error:
             self.counts["parse_error"] += 1
             return self._receive_broken(error, flow)

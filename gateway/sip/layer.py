@@ -242,10 +242,13 @@ class TransactionLayer:
 
 
 def _server_key(request: Request, method: str) -> Key:
-    """§17.2.3. A peer of RFC 2543 has no branch to go by: then most of the message."""
+    """§17.2.3. A peer of RFC 2543 has no branch to go by: then most of the message.
+
+    Nor has one that sends the cookie with nothing behind it (RFC 4475 §3.2.1).
+    """
     headers = request.headers
     via = headers.via
-    if via.branch.startswith(MAGIC_COOKIE):
+    if via.branch.startswith(MAGIC_COOKIE) and via.branch != MAGIC_COOKIE:
         return via.branch, via.sent_by, method
     tag = headers.from_.tag or ""
     return request.uri, tag, headers.call_id, str(headers.cseq.number), str(via), method

@@ -329,9 +329,7 @@ def _check_headers(headers: Headers) -> None:
         if keys.count(key) > 1:
             raise SipError(f"Several {_SPELLING[key]}")
     _read_mandatory(headers)
-    for value in headers.all("Via"):
-        if "," in value:
-            _read_vias(value)
+    _read_vias(headers)
     if headers.cseq.number >= MAX_CSEQ:
         raise SipError("CSeq Out Of Range")
 
@@ -340,10 +338,25 @@ def _read_mandatory(headers: Headers) -> None:
     _ = headers.via, headers.from_, headers.to, headers.call_id, headers.cseq
 
 
-def _read_vias(value: str) -> None:
-    """Each of several in one line has to be one; what is between them is all echoed."""
-    for element in split(value, ","):
-        Via.parse(element)
+def _read_vias(headers: Headers) -> None:
+    """Each of several in one line has to be one; what is none is not for saying back."""
+    bad = False
+    for at, (key, name, value) in enumerate(headers._fields):
+        if key == "via" and "," in value:
+            vias = split(value, ",")
+            good = [via for via in vias if _is_via(via)]
+            if len(good) < len(vias):
+                headers._fields[at], bad = (key, name, ", ".join(good)), True
+    if bad:
+        raise SipError("Bad Via")
+
+
+def _is_via(value: str) -> bool:
+    try:
+        Via.parse(value)
+    except SipError:
+        return False
+    return True
 
 
 def _answerable(request: Request) -> bool:

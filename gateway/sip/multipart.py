@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from typing import TypeVar
 
 from .agent import SDP
 from .grammar import Params, SipError, param, parse_params
@@ -23,8 +22,6 @@ _BOUNDARY = re.compile(
 )  # RFC 2046 §5.1.1
 _PLAIN = frozenset({"", "identity", "binary", "7bit", "8bit"})
 
-Message = TypeVar("Message", Request, Response)
-
 
 def content_type(headers: Headers) -> tuple[str, Params]:
     """Return the type in lower case, "" if none is told, and its parameters."""
@@ -32,7 +29,7 @@ def content_type(headers: Headers) -> tuple[str, Params]:
     return kind.strip(" \t").lower(), parse_params(params)
 
 
-def unwrapped(message: Message) -> Message:
+def unwrapped(message: Request | Response) -> Request | Response:
     """Return the message with its session description as the body, if that was one of its parts.
 
     Any other message is returned as it is.

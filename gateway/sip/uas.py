@@ -15,6 +15,10 @@ from .grammar import SipError
 from .message import Request
 
 _HOPS = re.compile(r"[0-9]{1,3}")
+# of RFC 3261, 3262, 3311, 3428, 3515, 3903, 6086 and 6665
+_ELSEWHERE = frozenset(
+    {"INFO", "MESSAGE", "NOTIFY", "PRACK", "PUBLISH", "REFER", "REGISTER", "SUBSCRIBE", "UPDATE"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +42,10 @@ def inspect(request: Request) -> Rejection | None:
 
 
 def _inspect_method(request: Request) -> Rejection | None:
-    return None if request.method in METHODS else Rejection(405, (ALLOW,))
+    """405 to one that is known and not served here (§8.2.1), 501 to any other (§21.5.2)."""
+    if request.method in METHODS:
+        return None
+    return Rejection(405 if request.method in _ELSEWHERE else 501, (ALLOW,))
 
 
 def _inspect_uri(request: Request) -> Rejection | None:
@@ -63,11 +70,25 @@ def _inspect_extensions(request: Request) -> Rejection | None:
 
 
 def _inspect_invite(request: Request) -> Rejection | None:
-    return _inspect_contact(request) or _inspect_content(request)
+    return _inspect_contact(request) or _inspect_content(request) or _inspect_accept(request)
+
+
+def _inspect_accept(request: Request) -> Rejection | None:
+    """Our answer is a session description, or there is none (RFC 4475 §3.3.15)."""
+    if request.headers.get("Accept") is None:
+        return None  # the same as application/sdp, §20.1
+    ranges = (tag.partition(";")[0] for tag in request.headers.elements("Accept"))
+    fit = any(it.strip(" \t").lower() in {SDP, "application/*", "*/*"} for it in ranges)
+    return None if fit else Rejection(406)
 
 
 def _inspect_contact(request: Request) -> Rejection | None:
-    """An INVITE says where the dialog's requests go (§8.1.1.8)."""
+    """An INVITE says where the dialog's requests go (§8.1.1.8).
+
+    One of RFC 2543, which has no branch to know it by, need not: they go to its From (§6.13 there).
+    """
+    if request.headers.get("Contact") is None and not request.headers.via.branch:
+        return None
     try:
         contact = NameAddr.parse("".join(request.headers.elements("Contact")[:1]))
     except SipError:

@@ -152,3 +152,11 @@ def test_without_contact() -> None:
     """
     assert established().target == "sip:7000@192.0.2.1"
     assert contact_of(read(request("INVITE", headers=["Contact: <tel:1>"]))) is None
+
+
+def test_caller_without_contact() -> None:
+    """
+    A peer of RFC 2543 need not send one: its From is where it is called (§6.13 there).
+    """
+    dialog = Dialog.accept(read(request("INVITE", headers=[])), "us")
+    assert dialog.target == "sip:alice@example.com"

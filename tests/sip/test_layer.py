@@ -56,6 +56,17 @@ class TestServer:
         assert layer.find(read(request("ACK", branch="1", to_tag="us")), "INVITE") is server
         assert layer.find(read(other), "INVITE") is None
 
+    def test_match_of_a_cookie_alone(self) -> None:
+        """
+        It tells no two requests apart (RFC 4475 §3.2.1).
+        """
+        layer = TransactionLayer()
+        server = layer.accept(read(request("OPTIONS", branch="z9hG4bK")), FLOW, None)
+
+        assert layer.find(read(request("OPTIONS", branch="z9hG4bK")), "OPTIONS") is server
+        other = request("OPTIONS", branch="z9hG4bK", cseq=2)
+        assert layer.find(read(other), "OPTIONS") is None
+
     def test_merged(self) -> None:
         """
         Two copies over two ways: the first one's end makes room for neither, the table forgets

@@ -180,6 +180,18 @@ class TestRefusal:
         assert error.status == status
         assert error.request is not None
 
+    def test_list_of_vias(self) -> None:
+        """
+        The answer goes to those that can be read; the rest of such a line is not said back.
+        """
+        error = refused(INVITE.replace(b"SIP/2.0/UDP 10.0.0.2;", b";;,h;"))
+
+        assert error.request
+        assert error.request.headers.all("Via") == [
+            "SIP/2.0/UDP 192.0.2.9;branch=z9hG4bKabc;rport",
+            "SIP/2.0/UDP 10.0.0.1;branch=z9hG4bKdef",
+        ]
+
     @pytest.mark.parametrize(
         ("old", "new"),
         [

@@ -40,13 +40,50 @@ def test_served(data: bytes) -> None:
     assert inspected(data) is None
 
 
-@pytest.mark.parametrize("method", ["REGISTER", "SUBSCRIBE", "INFO", "PRACK", "UPDATE", "invite"])
+@pytest.mark.parametrize("method", ["REGISTER", "SUBSCRIBE", "INFO", "PRACK", "UPDATE"])
 def test_method(method: str) -> None:
     """
-    405 names what is allowed (§8.2.1); a method's case matters (§7.1).
+    405 names what is allowed (§8.2.1).
     """
     allow = ("Allow", "INVITE, ACK, CANCEL, BYE, OPTIONS")
     assert inspected(request(method)) == Rejection(405, (allow,))
+
+
+@pytest.mark.parametrize("method", ["invite", "RE%47ISTER", "NEWMETHOD"])
+def test_unknown_method(method: str) -> None:
+    """
+    501 to what nobody has defined (§21.5.2); a method's case matters (§7.1).
+    """
+    rejection = inspected(request(method))
+    assert rejection
+    assert (rejection.status, rejection.headers[0][0]) == (501, "Allow")
+
+
+@pytest.mark.parametrize(
+    ("accept", "status"),
+    [
+        ("application/sdp", None),
+        ("text/plain, Application/SDP ;q=0.5", None),
+        ("application/*", None),
+        ("*/*;q=0.1", None),
+        ("text/plain", 406),
+        ("", 406),
+    ],
+)
+def test_accept(accept: str, status: int | None) -> None:
+    """
+    Who takes no session description cannot be answered (RFC 4475 §3.3.15).
+    """
+    rejection = inspected(request("INVITE", headers=[CONTACT, f"Accept: {accept}"], body=OFFER))
+    assert (rejection and rejection.status) == status
+
+
+def test_contact_of_an_old_peer() -> None:
+    """
+    RFC 2543 did not ask for one.
+    """
+    data = request("INVITE", headers=[], body=OFFER)
+    assert inspected(data.replace(b";branch=z9hG4bK-1", b"")) is None
 
 
 def test_uri() -> None:

@@ -30,7 +30,7 @@ from tests.sip.wire import FLOW, PEER, US, calling, response, way_back
 
 from .hostile import OFFER, all_datagrams, mutated, mutations, request
 
-REFUSALS = {400, 405, 415, 416, 420, 481, 482, 500, 505}
+REFUSALS = {400, 405, 406, 415, 416, 420, 481, 482, 500, 501, 505}
 INVITE_COPIES = 1 + 10  # a final response and its copies in 32 s, RFC 3261 §17.2.1 timer G
 FOREVER = 1000.0  # s, longer than any timer
 
