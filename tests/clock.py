@@ -185,6 +185,7 @@ class MemoryPort:
         self._ready = ready
         self._arrived: list[tuple[bytes, Address]] = []
         self._peer: Address | None = None
+        self._arrival: Callable[[], None] | None = None
         self.address = network.open((host, 0), self._take)
 
     def send(self, data: bytes, target: Address) -> bool:
@@ -201,6 +202,9 @@ class MemoryPort:
     def disconnect(self) -> None:
         self._peer = None
 
+    def watch(self, arrived: Callable[[], None] | None) -> None:
+        self._arrival = arrived
+
     def close(self) -> None:
         self._network.close(self.address)
 
@@ -208,6 +212,8 @@ class MemoryPort:
         if self._peer is None or source == self._peer:
             self._arrived.append((data, source))
             self._ready[self] = None
+            if self._arrival:
+                self._arrival()
 
 
 class MemoryPorts:

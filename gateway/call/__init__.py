@@ -7,6 +7,8 @@ exchange.py     what all calls share, and what is known of a caller
 talk.py         an answered call: line, bridge and model joined
 engine.py ●     the one 20 ms tick: send, receive, run every line, prepare
 line.py         the caller's end as frames: the stages in their order
+relay.py        two parties of a call joined, packet for packet
+digits.py       the keys that the model presses, a step each 20 ms
 model.py ●      the model's end: a session on a connection
 bridge.py       the decisions: barge-in, truncate, greeting, keypad, tools, end
 keypad.py       single digits become entries

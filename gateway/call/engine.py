@@ -8,8 +8,10 @@ In each tick, in this order:
 4. decode deltas, emptiest playout first, until the time budget is spent
 5. prepare the next packets
 
-No task, timer, queue or transport per call is on this path, and nothing is logged in it. Where
-the ticks come from and what the ports are is handed in: a timer descriptor and sockets in the
+No task, timer, queue or transport per call is on this path, and nothing is logged in it. Two
+parties that were joined (relay.py) are not on it: their packets pass as they come.
+
+Where the ticks come from and what the ports are is handed in: a timer descriptor and sockets in the
 service, virtual time and a network in memory in tests.
 """
 
@@ -21,17 +23,21 @@ import os
 import struct
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Protocol
 
 from gateway.audio.frame import FRAME_MS, Samples
 from gateway.audio.playout import Part
 from gateway.rtp.port import RtpPort, RtpPorts
 
+from .digits import Digits
 from .line import Line
+from .relay import Relay, Side
 
 TICK = FRAME_MS / 1000  # s
 APPEND_TICKS = 2  # an append holds 40 ms: 20 ms cost a third more, longer saves little
 DECODE_BUDGET = 0.004  # s a tick
+BURST = 64  # datagrams of one port that are passed on within a tick: 20 ms are one or two
 CATCH_UP = 2  # ticks at most that run back to back after a delay
 
 
@@ -49,6 +55,12 @@ class Listener(Protocol):
 
     def drained(self, now: float) -> None:
         """All that the model said so far has left."""
+
+    def inform(self, digit: str) -> None:
+        """A key that the model presses is to go out by INFO, now."""
+
+    def dialled(self, now: float) -> None:
+        """All keys that the model pressed have left."""
 
     def broke(self, error: Exception) -> None:
         """This call's sound failed; it was taken off the engine, the others go on."""
@@ -76,12 +88,24 @@ class Leg:
         if line.packet is not None and target is not None:
             self.port.send(line.packet, target)
         begun = line.sent(now)
+        if line.keys is not None:
+            self._follow(line.keys, now)
         if begun is not None:
             self._spoke = True
             self.listener.began(begun, now)
         if self._spoke and line.playout.idle:
             self._spoke = False
             self.listener.drained(now)
+
+    def _follow(self, keys: Digits, now: float) -> None:
+        """Tell how far the keys are."""
+        line = self.line
+        if line.inform is not None:
+            digit, line.inform = line.inform, None
+            self.listener.inform(digit)
+        if keys.done:
+            line.keys = None
+            self.listener.dialled(now)
 
     def receive(self, now: float) -> None:
         """Read the port empty."""
@@ -100,6 +124,92 @@ class Leg:
             self.listener.heard(samples, now)
 
 
+class _End:
+    """One port of a joint, and whom it belongs to."""
+
+    def __init__(self, port: RtpPort, side: Side) -> None:
+        self.port = port
+        self.side = side
+        self.connected = False
+        self.budget = BURST
+        self.read: Callable[[], None] = lambda: None  # what the port calls
+
+
+class Joint:
+    """Two parties of a call on the engine, joined: a packet leaves in the moment that it comes.
+
+    Not in the tick: there it would wait for up to 20 ms, each packet for another time. Only the
+    budget of a port, beyond which a flood has to wait, is the tick's.
+    """
+
+    def __init__(
+        self,
+        relay: Relay,
+        caller: RtpPort,
+        target: RtpPort,
+        *,
+        clock: Callable[[], float],
+        broke: Callable[[Exception], None],
+    ) -> None:
+        self.relay = relay
+        self._clock = clock
+        self._broke = broke
+        self._ends = (_End(caller, relay.caller), _End(target, relay.target))
+        for end, other in (self._ends, self._ends[::-1]):
+            end.read = partial(self._read, end, other)
+
+    def open(self) -> None:
+        """Begin: what is in the ports already goes first."""
+        for end in self._ends:
+            end.port.watch(end.read)
+            end.read()
+
+    def close(self) -> None:
+        """End; harmless when it was over. The ports are as if nobody had connected them."""
+        for end in self._ends:
+            end.port.watch(None)
+            self._disconnect(end)
+
+    def reconnect(self, side: Side) -> None:
+        """Let a port hear anyone again, after a re-INVITE moved its stream."""
+        for end in self._ends:
+            if end.side is side:
+                self._disconnect(end)
+
+    def replenish(self) -> None:
+        """A tick is over."""
+        for end in self._ends:
+            exhausted, end.budget = end.budget <= 0, BURST
+            if exhausted:
+                end.port.watch(end.read)
+                end.read()
+
+    def _read(self, end: _End, other: _End) -> None:
+        """Pass on all that came at one port."""
+        try:
+            now = self._clock()
+            for data, source in end.port.receive():
+                end.budget -= 1
+                passed = self.relay.pass_on(end.side, data, source, now)
+                if passed is not None and other.side.source.target is not None:
+                    other.port.send(passed, other.side.source.target)
+            rule = end.side.source
+            if rule.locked and not end.connected and rule.target is not None:
+                end.connected = True  # the kernel drops everybody else's packets from here on
+                end.port.connect(rule.target)
+            if end.budget <= 0:
+                end.port.watch(None)
+        except Exception as error:  # a border: the loop that called is not at fault
+            self.close()
+            self._broke(error)
+
+    @staticmethod
+    def _disconnect(end: _End) -> None:
+        if end.connected:
+            end.connected = False
+            end.port.disconnect()
+
+
 class Engine:
     """Runs the sound of every call. `meter` is the clock of the decoding budget, in seconds."""
 
@@ -107,6 +217,7 @@ class Engine:
         self._ports = ports
         self._meter = meter
         self._legs: dict[RtpPort, Leg] = {}
+        self._joints: dict[Joint, None] = {}
         self._cohorts: list[list[Leg]] = [[] for _ in range(APPEND_TICKS)]
         self._ticks = 0
 
@@ -123,6 +234,17 @@ class Engine:
                 if leg in cohort:
                     cohort.remove(leg)
 
+    def join(self, joint: Joint) -> None:
+        """Let two parties talk; their legs, if they had any, were removed."""
+        self._joints[joint] = None
+        joint.open()
+
+    def part(self, joint: Joint) -> None:
+        """Let them talk no longer; harmless when they did not."""
+        if joint in self._joints:
+            del self._joints[joint]
+            joint.close()
+
     def tick(self, now: float, missed: int = 0) -> None:
         """Do 20 ms of work; `missed` ticks before this one are made up for by silence in time."""
         self._ticks += 1
@@ -134,6 +256,8 @@ class Engine:
         self._each(due, lambda leg: leg.append(now))
         self._each(self._hungry(), self._decode)
         self._each(list(self._legs.values()), lambda leg: self._prepare(leg, missed))
+        for joint in list(self._joints):
+            joint.replenish()
 
     def _hungry(self) -> list[Leg]:
         waiting = [leg for leg in self._legs.values() if leg.line.playout.undecoded]

@@ -9,7 +9,9 @@ filled by the clock (a server that detects turns counts the audio that it gets, 
 stream would never end a turn), and never twice. While the call is on hold the model hears
 silence for a moment, so that a turn ends, and then nothing: music on hold is no speech.
 
-Downward one packet of 20 ms is prepared ahead of each tick, timestamps without a break.
+Downward one packet of 20 ms is prepared ahead of each tick, timestamps without a break. Keys that
+the model presses, and the ring-back while somebody else is called, go out in the place of its
+speech, which waits and is not counted.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from gateway.audio.conceal import Concealer
 from gateway.audio.frame import FRAME_MS, Samples, silence
 from gateway.audio.playout import Heard, Part, Playout
 from gateway.audio.resample import Resampler
+from gateway.audio.tone import Signal
 from gateway.rtp.dtmf import DigitReceiver
 from gateway.rtp.packet import Packet, RtpError, encode, is_rtcp, parse
 from gateway.rtp.reception import Reception
@@ -31,6 +34,7 @@ from gateway.rtp.reorder import Gap, Reorder
 from gateway.rtp.source import SourceRule
 from gateway.sdp.negotiation import Media
 
+from .digits import Digits
 from .record import RtpCounts
 
 RATE = 8000  # Hz, the samples of G.711, and its RTP clock
@@ -86,6 +90,9 @@ class Line:
         self.packets_sent = 0
         self.ignored = 0  # datagrams that are not of this call's sound
         self.deaf = False  # the model hears silence instead of the caller
+        self.keys: Digits | None = None  # go out before any more speech
+        self.inform: str | None = None  # the key that INFO has to carry now
+        self.ring: Signal | None = None  # heard instead of any speech
         self.last_packet_at = now
         self._media = media
         self._start = start
@@ -176,8 +183,15 @@ class Line:
         if not self._media.sending:
             return
         if not self._taken:  # else a frame from before a hold still waits
-            self._taken = self.playout.rate * FRAME_MS // 1000
-            self._frame = self._down.push(self.playout.take(self._taken))
+            if self.ring:
+                self._frame = self.ring.take(FRAME)
+            elif self.keys:
+                if packet := self._press(self.keys):
+                    self.packet = packet
+                    return
+            else:
+                self._taken = self.playout.rate * FRAME_MS // 1000
+                self._frame = self._down.push(self.playout.take(self._taken))
         self._encode()
 
     def sent(self, now: float) -> Part | None:
@@ -204,11 +218,28 @@ class Line:
         """Stop speaking at once; what was prepared but not sent is silence now."""
         heard = self.playout.cut()
         self._prime()
-        self._taken = 0
-        if self.packet is not None:
+        if self.packet is not None and self._taken:  # not so a key
             self._frame = silence(FRAME)
             self._encode()
+        self._taken = 0
         return heard
+
+    # -- while somebody else speaks with the caller
+
+    def stand(self) -> Start:
+        """Where whoever goes on with our stream begins."""
+        return Start(self._start.ssrc, self._sequence, self._timestamp)
+
+    def rejoin(self, start: Start, now: float) -> None:
+        """Take our stream back; what the caller said meanwhile was for others."""
+        self._sequence = start.sequence
+        self._timestamp = (start.timestamp - FRAME) & 0xFFFFFFFF
+        self.packet, self._marker = None, True
+        self.last_packet_at = self._last_audio_at = now
+        self._filled = 0
+        self._heard.clear()
+        before, self._reorder = self._reorder, Reorder(RATE)
+        self._reorder.lost, self._reorder.late = before.lost, before.late
 
     def counts(self) -> RtpCounts:
         """What became of the packets, for the record."""
@@ -237,6 +268,13 @@ class Line:
         """Feed the resampler ahead by its own delay, so that what leaves is what was counted."""
         self._down.reset()
         self._down.push(self.playout.take(self._down.delay))
+
+    def _press(self, keys: Digits) -> bytes | None:
+        """The next 20 ms of keys: a packet of its own, or else a frame."""
+        step = keys.step(self._media, self._sequence, self._timestamp, self._start.ssrc)
+        self._frame = silence(FRAME) if step.sound is None else step.sound
+        self.inform = step.inform
+        return encode(step.packet) if step.packet else None
 
     def _encode(self) -> None:
         packet = Packet(

@@ -1,7 +1,8 @@
 """UDP ports for RTP, and the pool they come from. Shell: sockets and an epoll; Linux.
 
 No port has a task or a callback: once a tick the engine asks the pool which ports have something
-and reads them. Nothing raises out of a port: what the network refuses is counted.
+and reads them. Only one that is `watch`ed, because what comes is to leave at once, is read by the
+event loop. Nothing raises out of a port: what the network refuses is counted.
 
 A port that was released is not given out again while an old peer may still send to it, or
 the next call would hear the last one's caller: it stays bound and is emptied until it was
@@ -13,6 +14,7 @@ Left out on purpose: RTCP's own port, RTP timestamps from the kernel.
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
 import errno
 import os
@@ -20,7 +22,7 @@ import select
 import socket
 import struct
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -45,6 +47,7 @@ class RtpPort(Protocol):
     def receive(self) -> list[tuple[bytes, Address]]: ...
     def connect(self, target: Address) -> None: ...
     def disconnect(self) -> None: ...
+    def watch(self, arrived: Callable[[], None] | None) -> None: ...
 
 
 class RtpPorts(Protocol):
@@ -156,6 +159,14 @@ class Port:
         """
         self._connected = None
         _libc.connect(self._socket.fileno(), _UNSPECIFIED, len(_UNSPECIFIED))
+
+    def watch(self, arrived: Callable[[], None] | None) -> None:
+        """Have the running loop call `arrived` whenever something is there; None: no longer."""
+        loop = asyncio.get_running_loop()
+        if arrived:
+            loop.add_reader(self._socket, arrived)
+        else:
+            loop.remove_reader(self._socket)
 
     def close(self) -> None:
         self._socket.close()

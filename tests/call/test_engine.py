@@ -13,10 +13,16 @@ import pytest
 
 from gateway.audio.frame import Samples
 from gateway.audio.playout import Part
-from gateway.call.engine import CATCH_UP, Engine, Leg, TimerDescriptor
+from gateway.call.digits import Digits
+from gateway.call.engine import BURST, CATCH_UP, Engine, Joint, Leg, TimerDescriptor
+from gateway.call.line import Start
+from gateway.call.relay import Relay, Side
 from gateway.rtp.packet import Packet, encode, parse
+from gateway.rtp.source import SourceRule
 
-from .talk import PHONE, make_line
+from .talk import PHONE, make_line, media
+
+TARGET = ("198.51.100.9", 6000)
 
 
 class Port:
@@ -27,9 +33,13 @@ class Port:
         self.sent: list[Packet] = []
         self.arrived: list[tuple[bytes, tuple[str, int]]] = []
         self.connected: tuple[str, int] | None = None
+        self.watcher: Callable[[], None] | None = None
+        self.fault: Exception | None = None
 
     def send(self, data: bytes, target: tuple[str, int]) -> bool:
-        assert target == PHONE
+        if self.fault:
+            raise self.fault
+        assert target in (PHONE, TARGET)
         self.sent.append(parse(data))
         return True
 
@@ -42,6 +52,14 @@ class Port:
 
     def disconnect(self) -> None:
         self.connected = None
+
+    def watch(self, arrived: Callable[[], None] | None) -> None:
+        self.watcher = arrived
+
+    def arrive(self, data: bytes, source: tuple[str, int]) -> None:
+        self.arrived.append((data, source))
+        if self.watcher:
+            self.watcher()
 
 
 class Ports:
@@ -82,6 +100,12 @@ class Listener:
 
     def drained(self, now: float) -> None:
         self.told.append("drained")
+
+    def inform(self, digit: str) -> None:
+        self.told.append(f"inform {digit}")
+
+    def dialled(self, now: float) -> None:
+        self.told.append("dialled")
 
     def broke(self, error: Exception) -> None:
         self.error = error
@@ -299,3 +323,115 @@ def test_a_loop_that_was_away_makes_up_for_two_ticks_at_most() -> None:
 
     assert ticks[0] >= 7
     assert ticks[1:CATCH_UP] == [0]
+
+
+class Joined:
+    """Two parties on an engine, each at a port of its own."""
+
+    def __init__(self) -> None:
+        self.bench = Bench()
+        self.caller, self.target = Port(4000), Port(4002)
+        sides = [
+            Side(media(remote=remote), SourceRule("sdp", remote), Start(ssrc, 100, 1000), 0.0)
+            for remote, ssrc in ((PHONE, 7), (TARGET, 8))
+        ]
+        self.relay = Relay(*sides, rtp_timeout=30.0)
+        self.errors: list[Exception] = []
+        self.joint = Joint(
+            self.relay,
+            self.caller,
+            self.target,
+            clock=lambda: self.bench.now,
+            broke=self.errors.append,
+        )
+
+    def join(self) -> None:
+        self.bench.engine.join(self.joint)
+
+
+class TestJoint:
+    """Two parties of a call: what comes leaves in the same moment, without a tick."""
+
+    def test_each_hears_the_other(self) -> None:
+        two = Joined()
+        two.join()
+        two.caller.arrive(*sound(1))
+        assert [(packet.sequence, packet.ssrc) for packet in two.target.sent] == [(100, 8)]
+        two.target.arrive(sound(9)[0], TARGET)
+        assert [(packet.sequence, packet.ssrc) for packet in two.caller.sent] == [(100, 7)]
+
+    def test_what_is_there_already_goes_first(self) -> None:
+        two = Joined()
+        two.caller.arrive(*sound(1))
+        two.join()
+        assert len(two.target.sent) == 1
+
+    def test_the_kernel_keeps_others_out(self) -> None:
+        two = Joined()
+        two.join()
+        two.caller.arrive(*sound(1))
+        assert (two.caller.connected, two.target.connected) == (PHONE, None)
+        two.joint.reconnect(two.relay.caller)
+        assert two.caller.connected is None
+        two.caller.arrive(*sound(2))
+        assert two.caller.connected == PHONE
+
+    def test_a_flood_waits_for_the_tick(self) -> None:
+        two = Joined()
+        two.join()
+        for n in range(BURST + 5):
+            two.caller.arrive(*sound(n))
+        assert len(two.target.sent) == BURST
+        two.bench.tick()
+        assert len(two.target.sent) == BURST + 5
+        two.caller.arrive(*sound(BURST + 5))
+        assert len(two.target.sent) == BURST + 6
+
+    def test_parted_they_hear_nothing(self) -> None:
+        two = Joined()
+        two.join()
+        two.caller.arrive(*sound(1))
+        two.bench.engine.part(two.joint)
+        two.bench.engine.part(two.joint)
+        assert two.caller.connected is None
+        two.caller.arrive(*sound(2))
+        two.bench.tick()
+        assert len(two.target.sent) == 1
+
+    def test_a_fault_ends_this_one_alone(self) -> None:
+        two = Joined()
+        _, port, _ = two.bench.call()
+        two.join()
+        two.target.fault = OSError("broken")
+        two.caller.arrive(*sound(1))
+        assert two.errors == [two.target.fault]
+        assert two.caller.watcher is None
+        two.bench.tick()
+        assert len(port.sent) == 1
+
+
+def test_keys_are_told_when_they_have_left() -> None:
+    bench = Bench()
+    leg, port, listener = bench.call()
+    leg.line.keys = Digits("1", rate=8000, inform=False)
+    bench.tick(12)
+    assert "dialled" not in listener.told
+    bench.tick(2)
+    assert listener.told.count("dialled") == 1
+    assert leg.line.keys is None
+    assert [packet.payload_type for packet in port.sent[1:9]] == 7 * [101] + [0]
+
+
+def test_a_key_that_info_carries_is_told_at_its_time() -> None:
+    bench = Bench()
+    leg, _, listener = bench.call()
+    leg.line.renegotiate(media(event_payload_type=None), 0.0)
+    leg.line.keys = Digits("12", rate=8000, inform=True)
+    bench.tick(5)
+    assert [told for told in listener.told if told.startswith("inform")] == ["inform 1"]
+    bench.tick(20)
+    assert [told for told in listener.told if told != "heard"] == [
+        "inform 1",
+        "inform 2",
+        "dialled",
+    ]

@@ -16,6 +16,8 @@ import pytest
 from gateway.audio.codec import codec
 from gateway.audio.frame import Samples
 from gateway.audio.playout import Part, Playout
+from gateway.audio.tone import DIGITS, RING_BACK, Signal, samples
+from gateway.call.digits import Digits
 from gateway.call.line import FRAME, HOLD_SILENCE, STOPPED, Line, Start
 from gateway.rtp.packet import Packet, encode, parse
 from gateway.rtp.source import SourceRule
@@ -765,3 +767,89 @@ def test_counts_of_a_call() -> None:
     counts = caller.line.counts()
     assert (counts.received, counts.lost, counts.late) == (5, 1, 0)
     assert counts.round_trip_ms is None
+
+
+class TestKeys:
+    """What the model presses goes out in the place of its speech."""
+
+    def test_speech_waits_and_goes_on_where_it_was(self) -> None:
+        model = Model()
+        line = model.line
+        model.speak([1, 2, 3, 4])
+        line.playout.finish("item_1")
+        line.prepare()
+        before = model.sends(1)
+        line.keys = Digits("1", rate=8000, inform=False)
+        between = model.sends(13)
+        assert line.keys.done
+        line.keys = None
+        after = model.sends(4)
+        assert [packet.payload_type for packet in between[:9]] == [0] + 7 * [101] + [0]
+        assert {packet.timestamp for packet in between[1:8]} == {before[0].timestamp + 2 * FRAME}
+        sequences = [packet.sequence for packet in before + between + after]
+        assert sequences == list(range(100, 118))
+        assert said(before + between[:1]) == [1, 2]
+        assert said(between[8:]) == 5 * ["-"]
+        assert said(after) == ["-", 3, 4, "-"]  # the first was prepared before
+        assert after[0].timestamp == between[0].timestamp + 13 * FRAME
+        assert line.playout.sent_total == 4 * FRAME
+
+    def test_a_cut_spares_a_key(self) -> None:
+        line = Model().line
+        line.keys = Digits("1", rate=8000, inform=False)
+        line.prepare()
+        key = line.packet
+        line.cut()
+        assert line.packet == key
+
+    def test_a_key_waits_for_the_end_of_a_hold(self) -> None:
+        model = Model()
+        model.line.renegotiate(media(sending=False), model.now)
+        model.line.keys = Digits("1", rate=8000, inform=False)
+        assert model.sends(5) == []
+        model.line.renegotiate(media(), model.now)
+        assert [packet.payload_type for packet in model.sends(2)] == [101]
+
+    def test_a_tone_is_heard_where_events_are_not_known(self) -> None:
+        model = Model(media=media(event_payload_type=None))
+        model.line.keys = Digits("1", rate=8000, inform=False)
+        first = model.sends(2)[0]
+        assert first.payload == ULAW.encode(samples(DIGITS["1"], 8000)[:FRAME])
+
+
+class TestSomebodyElse:
+    """The caller waits for another party, or speaks with it."""
+
+    def test_ring_back_is_heard_instead_of_speech(self) -> None:
+        model = Model()
+        model.speak([1, 2])
+        model.line.playout.finish("item_1")
+        model.line.ring = Signal(RING_BACK, 8000)
+        model.line.prepare()
+        ringing = model.sends(5)
+        expected = ULAW.encode(samples(RING_BACK, 8000)[: 5 * FRAME])
+        assert b"".join(packet.payload for packet in ringing) == expected
+        model.line.ring = None
+        assert said(model.sends(4)[1:]) == [1, 2, "-"]  # one frame of the tone was prepared
+
+    def test_the_stream_is_lent_and_taken_back(self) -> None:
+        model = Model()
+        model.line.prepare()
+        model.sends(3)
+        assert model.line.stand() == Start(7, 103, 1000 + 4 * FRAME)
+        model.line.rejoin(Start(7, 600, 90_000), model.now)
+        model.line.prepare()
+        (packet,) = model.sends(1)
+        assert (packet.sequence, packet.timestamp, packet.marker) == (600, 90_000, True)
+
+    def test_what_was_said_to_others_is_not_for_the_model(self) -> None:
+        caller = Caller()
+        caller.say(0, 1)
+        caller.wait(10)
+        caller.line.rejoin(Start(7, 600, 90_000), caller.now)
+        assert caller.hears() == []  # and no ten seconds of silence either
+        for n in (502, 503):
+            caller.now += TICK
+            caller.line.receive(caller.packet(n, frame(n - 500)), PHONE, caller.now)
+        assert caller.hears() == [2, 3]
+        assert caller.line.counts().lost == 0

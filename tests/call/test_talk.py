@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, cast
 
 import numpy as np
@@ -74,6 +74,8 @@ class Port:
 
     def disconnect(self) -> None:
         self.connected = None
+
+    def watch(self, arrived: Callable[[], None] | None) -> None: ...
 
 
 def packet() -> bytes:

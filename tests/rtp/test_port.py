@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 import resource
@@ -52,6 +53,28 @@ def a_port(host: str = HOST) -> Iterator[Port]:
 def address(peer: socket.socket) -> Address:
     host, number = peer.getsockname()[:2]
     return host, number
+
+
+def test_what_comes_to_a_port_that_is_watched_is_told_at_once() -> None:
+    async def main() -> None:
+        with a_port() as port, phone() as peer:
+            arrived = asyncio.Event()
+            heard: list[bytes] = []
+
+            def read() -> None:
+                heard.extend(data for data, _ in port.receive())
+                arrived.set()
+
+            port.watch(read)
+            peer.sendto(b"one", port.address)
+            await asyncio.wait_for(arrived.wait(), 2)
+            port.watch(None)
+            peer.sendto(b"two", port.address)
+            assert await asyncio.to_thread(select.select, [port], [], [], 2)
+            assert heard == [b"one"]
+            assert [data for data, _ in port.receive()] == [b"two"]
+
+    asyncio.run(main())
 
 
 def test_the_engine_sees_a_pool_of_ports() -> None:
