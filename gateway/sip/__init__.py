@@ -15,6 +15,8 @@ uac.py          a request of ours on its way: fail-over, challenges (§8.1, RFC 
 uas.py          inspection of a request (§8.2)
 multipart.py    the session description among several parts of a body (RFC 2046, RFC 5621)
 digest.py       challenges, their answers, and whether these are right (RFC 7616, RFC 8760)
+authentication.py  who is let in, by address or by digest, and what strangers are told (§22)
+registrar.py    where our users' phones are (§10.3)
 dialog.py       tags, CSeq, route set, remote target (§12)
 session_timer.py who refreshes a session, and when it ends (RFC 4028)
 provisional.py  reliable provisional responses (RFC 3262)
