@@ -23,7 +23,10 @@ provisional.py  reliable provisional responses (RFC 3262)
 info.py         digits in INFO
 invite.py       one call: the INVITE usage of a dialog (§9, §13, §14, §15)
 endpoint.py     the whole of it: bytes in, outputs and a deadline out
-transport.py ●  UDP sockets and the one timer
+stream.py       messages out of a byte stream, and how long a connection may live (§18.3, RFC 5626)
+stun.py         a STUN request on the SIP port (RFC 5626 §4.4.2)
+connection.py ● TCP and TLS connections, those that come in and those that we dial
+transport.py ●  all listening addresses, the one timer, and what the endpoint wants done
 
 With the next issue: TCP and TLS (transport.py, a framer), digest.py, registration.py, REFER,
 UPDATE, PRACK.
