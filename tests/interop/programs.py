@@ -13,7 +13,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -76,18 +76,27 @@ def _is_free(port: int) -> bool:
 
 
 class Program:
-    """A running program; what it prints goes into a file."""
+    """A running program; what it prints goes into a file. `home`: its $HOME, for its own files."""
 
-    def __init__(self, command: Sequence[str], folder: Path, name: str) -> None:
+    def __init__(
+        self, command: Sequence[str], folder: Path, name: str, home: Path | None = None
+    ) -> None:
         self.path = folder / f"{name}.out"
         with self.path.open("wb") as out:
             self._process = subprocess.Popen(
                 list(command),
                 cwd=folder,
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,
                 stdout=out,
                 stderr=subprocess.STDOUT,
+                env={**os.environ, "HOME": str(home)} if home else None,
             )
+
+    def tell(self, line: str) -> None:
+        """Give it a line to read."""
+        assert self._process.stdin
+        self._process.stdin.write(f"{line}\n".encode())
+        self._process.stdin.flush()
 
     @property
     def running(self) -> bool:
@@ -115,13 +124,18 @@ class Program:
         """End it whatever it does; harmless when it has ended."""
         if self.running:
             self._process.kill()
+        if self._process.stdin:
+            with suppress(BrokenPipeError):
+                self._process.stdin.close()
         self._process.wait()
 
 
 @contextmanager
-def running(command: Sequence[str], folder: Path, name: str) -> Iterator[Program]:
+def running(
+    command: Sequence[str], folder: Path, name: str, home: Path | None = None
+) -> Iterator[Program]:
     """Run a program; it is gone when the block is left."""
-    program = Program(command, folder, name)
+    program = Program(command, folder, name, home)
     try:
         yield program
     finally:

@@ -1,0 +1,118 @@
+"""linphonec as a phone: a console, no sound card; a WAV to say, a WAV of what it heard.
+
+Written for 5.1, Debian 12's. Each has a home of its own: two that share one find no network.
+"""
+
+from __future__ import annotations
+
+import wave
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from gateway.audio.frame import Samples
+
+from .programs import HOST, Program, free_port, free_range, running, until
+
+START = 25.0  # s
+
+CONFIG = """\
+[sip]
+sip_port={sip}
+sip_tcp_port={sip}
+sip_tls_port=-1
+default_proxy=-1
+guess_hostname=0
+contact="linphone" <sip:linphone@{host}:{sip}>
+use_ipv6=0
+media_encryption=none
+use_rfc2833=1
+use_info={info}
+root_ca={authority}
+verify_server_certs=1
+verify_server_cn=0
+inc_timeout=60
+[net]
+mtu=1300
+[rtp]
+audio_rtp_port={rtp}-{rtp_last}
+[sound]
+echocancellation=0
+[video]
+display=0
+capture=0
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Linphone:
+    """A running phone; it listens for SIP over UDP and TCP at `port`."""
+
+    program: Program
+    port: int
+    recording: Path
+
+    def do(self, command: str) -> None:
+        """Give a command of its console: `call`, `pause`, `resume`, `transfer`, a digit."""
+        self.program.tell(command)
+
+    def wait_for(self, text: str, within: float = START) -> None:
+        """Wait until it has printed that."""
+        seen = f"{text!r} of linphone: {self.program.printed}"
+        until(lambda: text in self.program.printed or not self.program.running, seen, within)
+        assert text in self.program.printed, self.program.printed
+
+    def heard(self) -> tuple[Samples, int]:
+        """What came out of its loudspeaker, once it has ended; and its rate, in Hz."""
+        with wave.open(str(self.recording)) as file:
+            frames = np.frombuffer(file.readframes(file.getnframes()), "<i2")
+            return frames[:: file.getnchannels()].astype(np.int16), file.getframerate()
+
+
+@contextmanager
+def phone(
+    folder: Path,
+    voice: Path,
+    *,
+    codec: str = "PCMU",
+    answers: bool = False,
+    info: bool = False,
+    authority: Path | None = None,
+) -> Iterator[Linphone]:
+    """A phone that says what is in the file `voice` in each call, with one codec.
+
+    `answers` takes calls at once; `info` sends digits by SIP INFO; `authority` is the PEM file of
+    whom it trusts over TLS.
+    """
+    home = folder / "home"
+    (home / ".local/share/linphone").mkdir(parents=True)
+    sip, rtp = free_port(), free_range(20)
+    config = CONFIG.format(
+        host=HOST, sip=sip, rtp=rtp, rtp_last=rtp + 19, info=int(info), authority=authority or ""
+    )
+    (folder / "linphonerc").write_text(config, encoding="utf-8")
+    command = ["linphonec", "-c", str(folder / "linphonerc"), "-d", "3", "-l", str(folder / "log")]
+    command += ["-a"] if answers else []
+    with running(command, folder, "linphone", home) as program:
+        made = Linphone(program, sip, folder / "heard.wav")
+        made.wait_for("linphonec>")
+        made.do("soundcard use files")
+        made.do(f"play {voice}")
+        made.do(f"record {made.recording}")
+        for number in range(12):
+            made.do(f"codec disable {number}")
+        made.do("codec list")
+        made.wait_for(codec)
+        made.do(f"codec enable {_number(program.printed, codec)}")
+        yield made
+        made.do("quit")
+        program.wait(START)
+
+
+def _number(printed: str, codec: str) -> int:
+    """The number of a codec in the list that it printed."""
+    line = next(line for line in printed.splitlines() if f" {codec} " in line and "8000" in line)
+    return int(line.split(":")[0].split()[-1])
