@@ -26,6 +26,7 @@ _PHRASES = {
     404: "Not Found", 405: "Method Not Allowed", 406: "Not Acceptable", 408: "Request Timeout",
     410: "Gone",
     415: "Unsupported Media Type", 416: "Unsupported URI Scheme", 420: "Bad Extension",
+    423: "Interval Too Brief",
     480: "Temporarily Unavailable", 481: "Call/Transaction Does Not Exist",
     482: "Loop Detected", 483: "Too Many Hops", 484: "Address Incomplete", 486: "Busy Here",
     487: "Request Terminated", 488: "Not Acceptable Here", 491: "Request Pending",
@@ -70,10 +71,13 @@ class UserAgent:
         transport, branch = flow.transport.upper(), MAGIC_COOKIE + self.token()
         return f"SIP/2.0/{transport} {self.sent_by(flow)};rport;branch={branch}"
 
-    def contact(self, flow: Flow) -> str:
-        """Where requests within our dialogs reach us: over what they come by now (§8.1.1.8)."""
+    def contact(self, flow: Flow, user: str | None = None) -> str:
+        """Where requests within our dialogs reach us: over what they come by now (§8.1.1.8).
+
+        With a `user`: where calls for that user of ours do, which a registrar is told.
+        """
         transport = "" if flow.transport == "udp" else f";transport={flow.transport}"
-        return f"<sip:{self.sent_by(flow)}{transport}>"
+        return f"<sip:{f'{user}@' if user else ''}{self.sent_by(flow)}{transport}>"
 
     def respond(
         self,

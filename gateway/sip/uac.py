@@ -51,6 +51,7 @@ class Attempt:
     call: str | None  # the key of who asked; None: nobody waits for the end
     credentials: Credentials | None = None
     renumber: Callable[[], int] | None = None
+    contact: Callable[[Flow], str] | None = None  # another than that of our dialogs
     client: Client | None = None  # the latest transaction
     flow: Flow | None = None  # and its way
     over: bool = False  # the end was told, or nobody wants to hear it
@@ -127,13 +128,14 @@ class UserAgentClient:
         *,
         credentials: Credentials | None = None,
         renumber: Callable[[], int] | None = None,
+        contact: Callable[[Flow], str] | None = None,
     ) -> tuple[Attempt, list[Output]]:
         """Send a request that has no Via yet, nor a Contact if that is to be ours.
 
         `call` is the key of who asks. `renumber` gives the CSeq of the repetition that answers a
-        challenge; without it, the next number.
+        challenge; without it, the next number. `contact` writes a Contact that names more than us.
         """
-        attempt = Attempt(request, request, call, credentials, renumber, ways=deque([way]))
+        attempt = Attempt(request, request, call, credentials, renumber, contact, ways=deque([way]))
         return attempt, self._next(attempt, now)
 
     def cancel(self, attempt: Attempt, headers: Fields, now: float) -> list[Output]:
@@ -263,22 +265,25 @@ class UserAgentClient:
 
     def _start(self, attempt: Attempt, flow: Flow, now: float, fields: Fields) -> list[Output]:
         """Begin a transaction by this way; by a stream in its place if the request is long."""
-        request = self._write(attempt.bare, flow, flow, fields)
+        request = self._write(attempt, flow, flow, fields)
         if flow.transport == "udp" and flow != attempt.long and len(request.encode()) > MAX_UDP:
             attempt.long = flow
             attempt.ways.appendleft(flow)
             stream = replace(flow, transport="tcp")
-            flow, request = stream, self._write(attempt.bare, stream, flow, fields)
+            flow, request = stream, self._write(attempt, stream, flow, fields)
         attempt.request, attempt.flow = request, flow
         attempt.client, sent = self._layer.request(request, flow, attempt, now)
         self._patience.set(attempt, now + PATIENCE if attempt.ways else None)
         return [*sent]
 
-    def _write(self, bare: Request, flow: Flow, shown: Flow, fields: Fields) -> Request:
+    def _write(self, attempt: Attempt, flow: Flow, shown: Flow, fields: Fields) -> Request:
         """The request as it goes by `flow`; the dialog's own requests are to come by `shown`."""
+        bare = attempt.bare
         headers = Headers([("Via", self._agent.via(flow)), *bare.headers])
-        if bare.method in _WITH_CONTACT and bare.headers.get("Contact") is None:
-            headers.add("Contact", self._agent.contact(shown))
+        contact = attempt.contact or self._agent.contact
+        needed = attempt.contact or bare.method in _WITH_CONTACT
+        if needed and bare.headers.get("Contact") is None:
+            headers.add("Contact", contact(shown))
         for name, value in fields:
             headers.add(name, value)
         return replace(bare, headers=headers)
