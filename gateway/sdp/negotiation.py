@@ -78,6 +78,11 @@ class Media:
     receiving: bool
     ptime: int  # ms, what the peer wants to receive: 10 to 60
 
+    @property
+    def direction(self) -> str:
+        """As our description has it."""
+        return _direction(self.sending, self.receiving)
+
 
 @dataclass(frozen=True, slots=True)
 class Local:

@@ -321,6 +321,11 @@ class Endpoint:
         self._usages[usage.call] = usage
         return usage.call, self._after(usage, outputs)
 
+    def call_id(self, call: str) -> str | None:
+        """The Call-ID of a call that is not forgotten yet."""
+        usage = self._usages.get(call)
+        return usage.call_id if usage else None
+
     def reinvite(self, call: str, body: bytes, now: float) -> list[Output]:
         """Offer another session. Refused(491) at once while another offer is open."""
         usage = self._usages.get(call)

@@ -75,6 +75,7 @@ class InviteUsage:
         flow: Flow | None,
     ) -> None:
         self.call = call  # our tag, too: one number finds the call from either side
+        self.call_id = ""  # the header's
         self.ended = False
         self.released = False
         self._layer = layer
@@ -101,6 +102,7 @@ class InviteUsage:
 
     def accept(self, server: Server, now: float) -> list[Output]:
         """Begin as the one who is called: 100 at once."""
+        self.call_id = server.request.headers.call_id
         self._dialog = Dialog.accept(server.request, self.call)
         self._via = server.request.headers.via
         self._server = server
@@ -121,12 +123,13 @@ class InviteUsage:
         caller, callee = NameAddr.parse(from_uri), Uri.parse(target)
         hop = Uri.parse(route) if route else callee
         self._credentials = credentials
+        self.call_id = self._agent.token()
         fields = [
             *([("Route", f"<{_loose(hop)}>")] if route else []),
             ("Max-Forwards", "70"),
             ("From", f"{NameAddr(caller.display, caller.uri)};tag={self.call}"),
             ("To", f"<{callee}>"),
-            ("Call-ID", self._agent.token()),
+            ("Call-ID", self.call_id),
             ("CSeq", "1 INVITE"),
             *self._offer_headers(body),
             *headers,
