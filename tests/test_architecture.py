@@ -57,6 +57,7 @@ SHELL = frozenset(
         "cli.py",
         "app.py",
         "demo.py",
+        "sip/resolver.py",
         "sip/transport.py",
         "rtp/port.py",
         "realtime/client.py",

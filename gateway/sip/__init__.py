@@ -8,6 +8,7 @@ transaction.py  the four machines of §17 and RFC 6026
 schedule.py     which of many machines is due next
 scope.py        how far an IP address is known
 locate.py       where a URI is: from DNS records to targets (RFC 3263)
+answers.py      what DNS said, and for how long it counts
 route.py        where a message goes (§8.1.2, §12.2.1.1, §18.2.2)
 layer.py        all transactions of one endpoint: matching (§17.1.3, §17.2.3), sending, timers
 agent.py        what this user agent writes into its messages (§8.1.1, §8.2.6)
@@ -20,12 +21,15 @@ registrar.py    where our users' phones are (§10.3)
 dialog.py       tags, CSeq, route set, remote target (§12)
 session_timer.py who refreshes a session, and when it ends (RFC 4028)
 provisional.py  reliable provisional responses (RFC 3262)
+refer.py        transfers by REFER, in both roles (RFC 3515, RFC 4488)
+replaces.py     a call that takes the place of another (RFC 3891)
 info.py         digits in INFO
 invite.py       one call: the INVITE usage of a dialog (§9, §13, §14, §15)
 endpoint.py     the whole of it: bytes in, outputs and a deadline out
 stream.py       messages out of a byte stream, and how long a connection may live (§18.3, RFC 5626)
 stun.py         a STUN request on the SIP port (RFC 5626 §4.4.2)
 connection.py ● TCP and TLS connections, those that come in and those that we dial
+resolver.py ●   asks DNS, and remembers
 transport.py ●  all listening addresses, the one timer, and what the endpoint wants done
 
 With the next issue: TCP and TLS (transport.py, a framer), digest.py, registration.py, REFER,

@@ -89,6 +89,9 @@ class Means:
     families: tuple[Literal[4, 6], ...] = (4, 6)  # of our addresses, the preferred one first
 
 
+ALL: Final = Means()
+
+
 @dataclass(frozen=True, slots=True)
 class _Hop:
     """What a URI says of where it is (§4)."""
@@ -116,11 +119,11 @@ def literal(uri: Uri) -> list[Target]:
 
     [] for a name, for tel:, for a transport that there is not.
     """
-    hop = _hop(uri, Means())
+    hop = _hop(uri, ALL)
     return _at_address(hop) if hop else []
 
 
-def find(uri: Uri, pick: Pick, means: Means = Means()) -> Search:
+def find(uri: Uri, pick: Pick, means: Means = ALL) -> Search:
     """Find the targets of a URI; none where nobody is there, or by no means of ours."""
     hop = _hop(uri, means)
     if hop is None:
