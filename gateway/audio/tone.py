@@ -1,4 +1,4 @@
-"""Tones that we make: ring-back for who waits (ITU-T E.180), digits in the audio (Q.23); pure.
+"""Tones that we make: ring-back for who waits (ITU-T E.180), digits as sound (Q.23); pure.
 
 A tone is computed once for each rate, all its cadence long, and every call plays from the same
 samples: a frame costs a copy. Edges are soft, so that nothing clicks. Levels are dBm0, each
@@ -9,7 +9,6 @@ Left out on purpose: hearing tones. Digits of a caller come as events (RFC 4733)
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass
 from functools import cache
 
@@ -56,37 +55,6 @@ class Signal:
         """The next `n` samples."""
         sound = self._period.take(np.arange(self._at, self._at + n), mode="wrap")
         self._at = (self._at + n) % len(self._period)
-        return sound
-
-
-class DigitTones:
-    """Digits that wait to be heard, in the place of the audio's samples, at `rate` Hz."""
-
-    def __init__(self, rate: int) -> None:
-        self._rate = rate
-        self._waiting: deque[Samples] = deque()
-
-    @property
-    def busy(self) -> bool:
-        """Whether a digit, or the pause behind one, is under way."""
-        return bool(self._waiting)
-
-    def push(self, digits: str) -> None:
-        """Queue digits. ValueError for what is no key: our own mistake."""
-        if unknown := set(digits.upper()) - set(DIGITS):
-            raise ValueError(f"no keys: {''.join(sorted(unknown))!r}")
-        self._waiting += [samples(DIGITS[digit], self._rate) for digit in digits.upper()]
-
-    def take(self, n: int) -> Samples:
-        """The next `n` samples; silence behind the last digit."""
-        sound, filled = silence(n), 0
-        while filled < n and self._waiting:
-            piece = self._waiting.popleft()
-            used = min(len(piece), n - filled)
-            sound[filled : filled + used] = piece[:used]
-            if used < len(piece):
-                self._waiting.appendleft(piece[used:])
-            filled += used
         return sound
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from gateway.audio.codec import codec
 from gateway.audio.frame import Samples
-from gateway.audio.tone import DIGITS, RING_BACK, DigitTones, Signal, Tone, peak, samples
+from gateway.audio.tone import DIGITS, RING_BACK, Signal, Tone, peak, samples
 
 RATES = [8000, 16000, 24000, 44100, 48000]
 US_RING_BACK = Tone(parts=((440.0, -19.0), (480.0, -19.0)), cadence=(2.0, 4.0))
@@ -106,50 +106,19 @@ class TestDigits:
         ],
     )  # fmt: skip
     def test_frequencies(self, digit: str, frequencies: tuple[float, float]) -> None:
-        tones = DigitTones(8000)
-        tones.push(digit)
-        assert spectrum_peaks(tones.take(800), 8000, 2) == pytest.approx(frequencies, abs=8)
+        sound = samples(DIGITS[digit], 8000)
+        assert spectrum_peaks(sound[:800], 8000, 2) == pytest.approx(frequencies, abs=8)
 
     @pytest.mark.parametrize("rate", RATES)
-    def test_levels_and_lengths(self, rate: int) -> None:
+    @pytest.mark.parametrize(("digit", "low", "high"), [("5", 770, 1336), ("#", 941, 1477)])
+    def test_levels_and_lengths(self, digit: str, low: float, high: float, rate: int) -> None:
         """100 ms of tone, 100 ms of pause, the high one 2 dB above the low one."""
-        tones = DigitTones(rate)
-        tones.push("5#")
         tenth = rate // 10
-        for low, high in ((770, 1336), (941, 1477)):
-            sound = tones.take(tenth)[tenth // 10 : -tenth // 10]
-            assert level(sound, low, rate) == pytest.approx(-10, abs=0.6)
-            assert level(sound, high, rate) == pytest.approx(-8, abs=0.6)
-            assert tones.busy
-            assert not tones.take(tenth).any()
-        assert not tones.busy
-
-    def test_how_it_is_cut_changes_nothing(self) -> None:
-        whole, pieces = DigitTones(8000), DigitTones(8000)
-        whole.push("12")
-        pieces.push("1")
-        pieces.push("2")
-        parts = [pieces.take(n) for n in (160, 1, 639, 1000, 1400, 320)]
-        assert np.concatenate(parts).tolist() == whole.take(3520).tolist()
-
-    def test_behind_the_last_digit_there_is_silence(self) -> None:
-        tones = DigitTones(8000)
-        assert not tones.take(160).any()
-        tones.push("9")
-        assert not tones.take(4000)[800:].any()
-        assert not tones.busy
-
-    def test_lower_case_is_a_key_too(self) -> None:
-        tones = DigitTones(8000)
-        tones.push("d")
-        assert tones.busy
-
-    @pytest.mark.parametrize("wrong", ["E", "1 2", "w", "\u0661", "\u00b2", ","])
-    def test_what_is_no_key_is_refused_and_nothing_of_it_queued(self, wrong: str) -> None:
-        tones = DigitTones(8000)
-        with pytest.raises(ValueError, match="no keys"):
-            tones.push("1" + wrong)
-        assert not tones.busy
+        sound = samples(DIGITS[digit], rate)
+        tone, pause = sound[:tenth][tenth // 10 : -tenth // 10], sound[tenth:]
+        assert level(tone, low, rate) == pytest.approx(-10, abs=0.6)
+        assert level(tone, high, rate) == pytest.approx(-8, abs=0.6)
+        assert pause.tolist() == [0] * tenth
 
     def test_the_keys_are_sixteen(self) -> None:
         assert "".join(sorted(DIGITS)) == "#*0123456789ABCD"
