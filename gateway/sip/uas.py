@@ -14,7 +14,7 @@ from .agent import ACCEPT, ALLOW, EXTENSIONS, METHODS, SDP
 from .grammar import SipError
 from .message import Request
 
-_HOPS = re.compile(r"[0-9]{1,3}")
+_HOPS = re.compile(r"0{0,32}[0-9]{1,3}")
 # of RFC 3261, 3262, 3311, 3428, 3515, 3903, 6086 and 6665
 _ELSEWHERE = frozenset(
     {"INFO", "MESSAGE", "NOTIFY", "PRACK", "PUBLISH", "REFER", "REGISTER", "SUBSCRIBE", "UPDATE"}

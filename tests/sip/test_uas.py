@@ -33,6 +33,7 @@ CONTACT = "Contact: <sip:alice@192.0.2.9>"
         ),
         request("INVITE", body=OFFER).replace(b"Max-Forwards: 70", b"Max-Forwards: 0"),
         request("OPTIONS", headers=[]).replace(b"Max-Forwards: 70", b"Max-Forwards: 0"),
+        request("OPTIONS", headers=[]).replace(b"Max-Forwards: 70", b"Max-Forwards: 000070"),
         request("BYE"),
     ],
 )
