@@ -91,6 +91,7 @@ class Core:
         self.endpoint = Endpoint(token=lambda: f"t{next(tokens)}")
         self._flow = Flow("udp", US, PEER)
         self._now = 0.0
+        self.outputs: list[Output] = []
 
     def call(self) -> None:
         number = next(self._numbers)
@@ -106,7 +107,7 @@ class Core:
         self.receive(request("BYE", number, 2, call))
 
     def receive(self, data: bytes) -> None:
-        self.outputs: list[Output] = self.endpoint.receive(data, self._flow, self._now)
+        self.outputs = self.endpoint.receive(data, self._flow, self._now)
 
 
 class Stub:
