@@ -27,7 +27,7 @@ from .call.admission import Admission
 from .call.call import Call
 from .call.ending import Refusal
 from .call.engine import Engine, Ticker, TimerDescriptor
-from .call.exchange import Caller, Exchange
+from .call.exchange import Exchange, Party
 from .call.model import Backend
 from .call.record import Record
 from .call.recording import Recording
@@ -38,7 +38,7 @@ from .rtp.port import PortPool, RtpPorts
 from .simulator.server import SimulatorServer
 from .sip.address import Uri
 from .sip.endpoint import Endpoint
-from .sip.event import Event, Incoming
+from .sip.event import Event, Incoming, Registered, Unregistered
 from .sip.transport import Binder, Transport, bind_udp
 from .text import cleaned
 
@@ -117,6 +117,7 @@ class Gateway:
             wall=world.wall,
             number=world.number,
             token=self._token,
+            host=self._host,
             codecs=config.media.working_codecs,
             media_address=config.media.public_address,
             rtp_timeout=config.media.rtp_timeout,
@@ -194,9 +195,11 @@ class Gateway:
         match event:
             case Incoming():
                 self._invited(event)
+            case Registered() | Unregistered():
+                pass
             case _:
-                if call := self._calls.get(event.call):
-                    call.receive(event)
+                if owner := self._exchange.owners.get(event.call):
+                    owner.receive(event)
 
     def _invited(self, invite: Incoming) -> None:
         if self._admission.draining and not self._running:
@@ -217,16 +220,16 @@ class Gateway:
                 now=datetime.fromtimestamp(self._world.wall()).astimezone(),
                 variables=variables(plan, trunk, headers.get),
             )
-        caller = Caller(
+        party = Party(
             call_id=f"c-{self._world.number(64):016x}",
-            invite=invite,
+            sip=invite,
             from_=cleaned(from_) or None,
             to=cleaned(to) or None,
             trunk=trunk.name,
             source_mode=trunk.source,
             instructions=text,
         )
-        call = self._calls[invite.call] = Call(caller, self._exchange)
+        call = self._calls[invite.call] = Call(party, self._exchange)
         task = self._tasks.create_task(self._run(call, invite.call, plan))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
@@ -284,6 +287,11 @@ class Gateway:
         while True:
             await asyncio.sleep(SWEEP)
             self.ports.sweep(self._loop.time())
+
+    async def _host(self, uri: str) -> str:
+        """Our address on the way to a URI."""
+        to = Uri.parse(uri)
+        return self.transport.flow((to.host, to.port or 5060)).local[0]
 
     def _token(self) -> str:
         return f"{self._world.number(96):024x}"

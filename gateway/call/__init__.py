@@ -3,7 +3,9 @@
 admission.py    whether one more call is taken
 call.py ●       the life of a call: one task group, from INVITE to record
 ending.py       why a call is over, and how the caller is told
-exchange.py     what all calls share, and what is known of a caller
+exchange.py     what all calls share, and what is known of whom a call is with
+prepare.py      what a call needs before it is answered, or made: a way, a port, a model
+telephone.py    one SIP call as the call above it sees it: offers, answers, what was agreed
 talk.py         an answered call: line, bridge and model joined
 engine.py ●     the one 20 ms tick: send, receive, run every line, prepare
 line.py         the caller's end as frames: the stages in their order

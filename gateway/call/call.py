@@ -2,112 +2,136 @@
 
     invited ─▶ ringing, the model's WebSocket opens meanwhile ─▶ answered ─▶ over ─▶ record
                  └──────────────── refused, cancelled ───────────────────▶ over ─▶ record
+    calling: the model's WebSocket first ─▶ INVITE ─▶ ringing ─▶ answered ─▶ over ─▶ record
 
 One task group owns all that a call needs; leaving it, whatever the reason, gives back its port,
 closes its socket, stops its recording and completes its record. What happens to the call enters
 by a method (`receive` from SIP, `said` and `lost` from the model, the engine's from the tick,
-`_wake` from the timer), and each of them ends in `_act`.
+`_wake` from the timer), and each of them ends in `act`.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Coroutine, Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager
+from typing import Any
 
 import structlog
 
 from gateway.agents import Agent
 from gateway.config import AgentConfig
-from gateway.realtime.client import BackendError
 from gateway.realtime.events import ServerEvent
-from gateway.realtime.session import Settings
-from gateway.rtp.port import PortsExhausted, RtpPort
-from gateway.sdp.description import MISCELLANEOUS, SdpError
-from gateway.sdp.negotiation import Local, Media, Negotiation
-from gateway.sip.event import Ended, Event, Offered
+from gateway.rtp.port import RtpPort
+from gateway.sdp.description import SdpError
+from gateway.sip.event import Answered, Ended, Event, Incoming, Informed, Progress
+from gateway.sip.info import digits
 from gateway.text import cleaned
 
 from .bridge import Action, HangUp, Note, Send
-from .ending import INTERNAL_ERROR, Ending, Refusal, incompatible, unavailable
-from .exchange import Caller, Exchange
-from .model import Backend, Model, reach
-from .record import Record
+from .ending import INTERNAL_ERROR, Ending, Refusal, ended_by_them, incompatible
+from .exchange import Destination, Exchange, Party
+from .model import Backend, Model
+from .prepare import Refused, host_towards, open_port, reach_model
+from .record import Record, State
 from .recording import Recording
 from .talk import Talk, make_bridge, make_line
-from .tools import definitions
+from .telephone import Telephone
 
-SET_UP = 3.0  # s from the INVITE to the 200, or else 503
-FLUSH = 1.0  # s between writes of a recording
-
-
-class _Refused(Exception):
-    def __init__(self, refusal: Refusal) -> None:
-        super().__init__(refusal.cause)
-        self.refusal = refusal
+RINGING = 180  # SIP's
 
 
 class Call:
     """One call. `run` is its whole life and returns its record."""
 
-    def __init__(self, caller: Caller, exchange: Exchange) -> None:
-        self._caller = caller
-        self._x = exchange
-        self._id = caller.invite.call
-        self._record = Record(
-            call_id=caller.call_id,
-            sip_call_id=cleaned(caller.invite.request.headers.call_id),
-            from_=caller.from_,
-            to=caller.to,
-            trunk=caller.trunk,
+    def __init__(self, party: Party, exchange: Exchange) -> None:
+        self.record = Record(
+            call_id=party.call_id,
+            direction=party.direction,
+            from_=party.from_,
+            to=party.to,
+            trunk=party.trunk,
             invited_at=exchange.wall(),
             transcript=[] if exchange.transcripts else None,
         )
+        self._party = party
+        self._x = exchange
+        self._telephone = Telephone(exchange, self)
+        if isinstance(party.sip, Incoming):
+            self._telephone = Telephone(exchange, self, party.sip.call)
+            self.record.sip_call_id = cleaned(party.sip.request.headers.call_id)
         self._log = structlog.get_logger().bind(**self.names)
         self._over = asyncio.Event()
-        self._negotiation = Negotiation()
-        self._local: Local | None = None
+        self._settled = asyncio.Event()
+        self._rings = party.direction == "inbound"
+        self._agent = AgentConfig()
         self._port: RtpPort | None = None
         self._model: Model | None = None
         self._talk: Talk | None = None
         self._recording: Recording | None = None
+        self._began = False
+        self._group: asyncio.TaskGroup
+        self._tasks: list[asyncio.Task[None]] = []
         self._timer: asyncio.TimerHandle | None = None
-        self._ends_at: float | None = None  # by max_duration
+        self._limit: tuple[float, HangUp] | None = None  # when it ends in any case, and how
         self._ending: Ending | None = None
 
     @property
-    def names(self) -> dict[str, str]:
+    def names(self) -> dict[str, str | None]:
         """The ids that every log line of this call has."""
-        return {"call_id": self._record.call_id, "sip_call_id": self._record.sip_call_id}
+        return {"call_id": self.record.call_id, "sip_call_id": self.record.sip_call_id}
+
+    @property
+    def state(self) -> State:
+        """How far it has come."""
+        if self._over.is_set():
+            return "ended"
+        if self.record.answered_at is not None:
+            return "answered"
+        return "ringing" if self._rings else "calling"
+
+    async def settled(self) -> None:
+        """Wait until it is answered, or will never be."""
+        await self._settled.wait()
 
     # -- the life
 
     async def run(self, plan: Agent | Refusal, backends: Sequence[Backend]) -> Record:
         """Take the call to its end; `backends` are tried in order. Leaves nothing behind."""
         try:
-            async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(self._set_up(plan, backends))]
-                if self._x.recording:
-                    tasks.append(group.create_task(self._write_recording()))
+            async with asyncio.TaskGroup() as self._group:
+                self._start(self._set_up(plan, backends))
                 await self._over.wait()
-                for task in tasks:
+                for task in self._tasks:
                     task.cancel()
         except* Exception as group_:  # the border: a call's fault ends this call only
             self.failed(group_.exceptions[0])
         finally:
             await self._close()
-        return self._record
+        return self.record
 
     def receive(self, event: Event) -> None:
-        """Take an event of this call's dialog."""
+        """Take an event of this call's SIP."""
         with self._border():
+            try:
+                agreed = self._telephone.receive(event)
+            except SdpError as error:
+                self._hang_up(Ending("gateway", "media_not_acceptable", str(error)))
+                return
             match event:
-                case Offered(request=request):
-                    self._renegotiate(request.body)
                 case Ended():
                     self._ended(event)
-                case _:
-                    pass  # the ACK changes nothing here: the sound began with the 200
+                case Progress(status=status):
+                    self._rings = self._rings or status == RINGING
+                    if agreed:
+                        self._join()  # early media runs, and the model hears nothing of it
+                case Informed(content_type=kind, body=body) if self._talk:
+                    for digit in digits(kind, body):
+                        self._talk.informed(digit, self._x.clock())
+                case Answered() if self.record.answered_at is None:
+                    self._answered()
+                case _ if agreed:
+                    self._agreed()
 
     def hang_up(self, cause: str) -> None:
         """End the call because the service stops, or an operator wants it."""
@@ -121,121 +145,129 @@ class Call:
     async def _set_up(self, plan: Agent | Refusal, backends: Sequence[Backend]) -> None:
         try:
             if isinstance(plan, Refusal):
-                raise _Refused(plan)
-            self._record.agent = plan.name
+                raise Refused(plan)
+            self._agent = plan.settings
+            self.record.agent = plan.name
             self._log = self._log.bind(agent=plan.name)
-            media, answer = self._agree()
-            self._x.act(self._x.endpoint.ring(self._id, self._x.clock()))
-            self._model = await self._reach_model(plan.settings, backends)
-            self._answer(plan.settings, self._model, media, answer)
-        except _Refused as refused:
+            match self._party.sip:
+                case Incoming() as invite:
+                    await self._be_called(invite, backends)
+                case Destination() as to:
+                    await self._call(to, backends)
+        except Refused as refused:
             self._refuse(refused.refusal)
 
-    def _agree(self) -> tuple[Media, bytes]:
-        """Open a port and answer the offer."""
+    async def _be_called(self, invite: Incoming, backends: Sequence[Backend]) -> None:
+        """Ring until the model is ready, then answer."""
+        self._port = open_port(self._x)
+        self._telephone.use(self._port, invite.flow.local[0])
         try:
-            self._port = self._x.ports.open(self._x.clock())
-        except (PortsExhausted, OSError) as error:
-            raise _Refused(unavailable("no_ports", f"No media port is free: {error}")) from None
-        host, number = self._port.address
-        if host in ("0.0.0.0", "::"):  # what to announce is the address of the route
-            host = self._caller.invite.flow.local[0]
-        address = (self._x.media_address or host, number)
-        self._local = Local(address, self._x.codecs, self._x.number(31))
-        try:
-            answer, media = self._negotiate(self._caller.invite.request.body)
+            self._telephone.agree(invite.request.body)
         except SdpError as error:
-            raise _Refused(incompatible(error)) from None
-        self._record.codec = media.codec.name
-        return media, answer
+            raise Refused(incompatible(error)) from None
+        self._telephone.ring()
+        await self._reach_model(backends)
+        self._telephone.answer()
+        if not self._over.is_set():
+            self._answered()
 
-    async def _reach_model(self, agent: AgentConfig, backends: Sequence[Backend]) -> Model:
-        """A session with one of the backends."""
-        detection = agent.turn_detection
-        settings = Settings(
-            instructions=self._caller.instructions,
-            voice=agent.voice,
-            language=agent.language,
-            turn_detection=detection.wire() if detection else None,
-            tools=definitions(agent.tools),
-            transcription=self._x.transcripts,
-            extra=agent.session,
-        )
+    async def _call(self, to: Destination, backends: Sequence[Backend]) -> None:
+        """Call when the model is ready: nobody shall pick up and hear nothing."""
+        host = await host_towards(to, self._x)
+        self._port = open_port(self._x)
+        self._telephone.use(self._port, host)
+        await self._reach_model(backends)
+        self._limit = self._x.clock() + to.timeout, HangUp("gateway", "no_answer")
+        self._telephone.call(to, host)
+        self.record.sip_call_id = self._x.endpoint.call_id(self._telephone.handle)
+        self._log = self._log.bind(**self.names)
+        self.act([])
 
-        def make(backend: Backend) -> Model:
-            return Model(
-                backend,
-                settings,
-                self,
-                connect=self._x.connect,
-                token=self._x.token,
-                clock=self._x.clock,
-                log=self._log,
-            )
-
-        try:
-            model = await reach(backends, make, within=SET_UP, clock=self._x.clock, log=self._log)
-        except BackendError as error:
-            no = unavailable("backend_unavailable", str(error), error.retry_after)
-            raise _Refused(no) from None
-        self._record.backend = model.backend.name
-        self._record.model = model.session.model
-        self._record.session_id = model.session.session_id
+    async def _reach_model(self, backends: Sequence[Backend]) -> None:
+        """Take a session with one of the backends."""
+        agent, text = self._agent, self._party.instructions
+        model = await reach_model(agent, text, backends, self._x, self, self._log)
+        self._model = model
+        self.record.backend = model.backend.name
+        self.record.model = model.session.model
+        self.record.session_id = model.session.session_id
         self._log = self._log.bind(backend=model.backend.name)
-        return model
 
-    def _answer(self, agent: AgentConfig, model: Model, media: Media, answer: bytes) -> None:
-        """Pick up, and join the two ends."""
-        assert self._port  # _agree came before
-        now = self._x.clock()
-        self._x.act(self._x.endpoint.answer(self._id, answer, now))
-        if self._over.is_set():
-            return
-        self._record.answered_at = self._x.wall()
-        if self._x.recording is not None:
-            self._recording = self._x.recording(self._caller.call_id)
-            self._record.recording = str(self._recording.path)
-        line = make_line(media, model, self._caller, self._x, self._recording)
-        bridge = make_bridge(line, model, agent, self._caller, self._x, self._record)
-        self._talk = Talk(line, bridge, model, self._port, self, rtp_timeout=self._x.rtp_timeout)
-        self._ends_at = now + agent.max_duration
-        self._x.engine.add(self._talk.leg)
-        self._log.info("call_began", codec=media.codec.name)
-        self.act(bridge.open(now))
+    def _answered(self) -> None:
+        """Somebody picked up: from now on it is a call."""
+        self.record.answered_at = self._x.wall()
+        ends = self._x.clock() + self._agent.max_duration
+        self._limit = ends, HangUp("gateway", "max_duration")
+        self._settled.set()
+        self._agreed()
 
-    async def _write_recording(self) -> None:
-        """Write what was recorded off the loop, until the call is over."""
-        while True:
-            await asyncio.sleep(FLUSH)
-            if self._recording:
-                await asyncio.to_thread(self._recording.flush)
+    def _agreed(self) -> None:
+        """Have the sound where, and as, it was agreed last; begin where it is agreed at last."""
+        if media := self._telephone.media:
+            self.record.codec = media.codec.name
+            if self._talk:
+                self._talk.renegotiate(media, self._x.clock())
+            if self.record.answered_at is not None and not self._began:
+                self._begin()
+        self.act([])
+
+    def _begin(self) -> None:
+        """Let the two ends hear each other."""
+        self._began, now = True, self._x.clock()
+        talk = self._join()
+        if self._recording:
+            self._recording.paused = False
+            self.record.recording = str(self._recording.path)
+            self._start(self._recording.keep())
+        talk.begin(now)
+        self._log.info("call_began", codec=self.record.codec)
+        self.act(talk.bridge.open(now))
+
+    def _join(self) -> Talk:
+        """The line to the telephone, on the engine; the model does not hear it yet."""
+        assert self._port  # both ends were made ready
+        assert self._model
+        assert self._telephone.media
+        if self._talk is None:
+            party, x, model = self._party, self._x, self._model
+            if x.recording:
+                self._recording = x.recording(party.call_id)
+                self._recording.paused = True
+            line = make_line(self._telephone.media, model, party, x, self._recording)
+            bridge = make_bridge(line, model, self._agent, party, x, self.record)
+            self._talk = Talk(line, bridge, model, self._port, self, rtp_timeout=x.rtp_timeout)
+            x.engine.add(self._talk.leg)
+        return self._talk
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        """Let something run until the call is over."""
+        self._tasks.append(self._group.create_task(work))
 
     async def _close(self) -> None:
         """Give back everything, and complete the record; a fault in one step stops no other."""
         with self._border():
             async with AsyncExitStack() as steps:  # from the last one up
-                steps.push_async_callback(self._end_recording)
+                if self._recording and self._began:
+                    steps.push_async_callback(self._end_recording, self._recording)
                 steps.callback(self._complete)
                 if self._port:
-                    answered = self._record.answered_at is not None
-                    steps.callback(
-                        self._x.ports.release, self._port, self._x.clock(), announced=answered
-                    )
+                    told, now = self._telephone.announced, self._x.clock()
+                    steps.callback(self._x.ports.release, self._port, now, announced=told)
                 if self._model:
                     steps.callback(self._model.close)
                 if self._talk:
                     steps.callback(self._x.engine.remove, self._talk.leg)
                 if self._timer:
                     steps.callback(self._timer.cancel)
+                steps.callback(self._telephone.leave)
 
-    async def _end_recording(self) -> None:
-        if self._recording:
-            await asyncio.to_thread(self._recording.close)
-            if self._recording.error:
-                self._log.warning("recording_failed", reason=str(self._recording.error))
+    async def _end_recording(self, recording: Recording) -> None:
+        await asyncio.to_thread(recording.close)
+        if recording.error:
+            self._log.warning("recording_failed", reason=str(recording.error))
 
     def _complete(self) -> None:
-        record = self._record
+        record = self.record
         record.ended_at = record.ended_at or self._x.wall()
         if end := self._ending:
             record.ended_by, record.cause = end.by, end.cause
@@ -251,48 +283,34 @@ class Call:
     # -- SIP
 
     def _refuse(self, no: Refusal) -> None:
+        """Take no call, or do not even begin to make one."""
         self._ending = self._ending or Ending("gateway", no.cause, no.reason)
-        now = self._x.clock()
-        self._x.act(self._x.endpoint.refuse(self._id, no.status, now, headers=no.headers))
+        if self._telephone.handle:
+            self._telephone.refuse(no)
+        else:
+            self._is_over()
 
     def _hang_up(self, ending: Ending) -> None:
         """End the call from our side; the first ending is the one that counts."""
         self._ending = self._ending or ending
-        if self._record.answered_at is None:
+        if self.record.answered_at is None:
             self._refuse(ending.refusal)
         # nothing where the refusal ended the call; not so where its 200 had just left
-        self._x.act(self._x.endpoint.bye(self._id, self._x.clock(), reason=ending.header))
+        self._telephone.hang_up(ending.header)
 
     def _ended(self, event: Ended) -> None:
         if self._ending is None:
-            self._ending = Ending("caller" if event.by == "peer" else "network", event.cause)
-            self._record.sip_reason = cleaned(event.reason) if event.reason else None
-        self._record.sip_status = event.status
-        self._record.ended_at = self._x.wall()
+            self._ending = ended_by_them(event, self.record)
+            self.record.sip_reason = cleaned(event.reason) if event.reason else None
+        self.record.sip_status = event.status
+        self._is_over()
+
+    def _is_over(self) -> None:
+        self.record.ended_at = self._x.wall()
         if self._talk:
             self._x.engine.remove(self._talk.leg)  # no packet follows the BYE
         self._over.set()
-
-    def _negotiate(self, offer: bytes) -> tuple[bytes, Media]:
-        if not offer or self._local is None:
-            # an offer of ours, in the 200, comes with a later version
-            raise SdpError(MISCELLANEOUS, "an offer is needed: none of ours is made yet")
-        return self._negotiation.answer(offer, self._local)
-
-    def _renegotiate(self, offer: bytes) -> None:
-        """A re-INVITE: move, hold, resume, or keep what was agreed and say 488."""
-        now = self._x.clock()
-        try:
-            answer, media = self._negotiate(offer)
-        except SdpError as error:
-            no = incompatible(error)
-            self._x.act(self._x.endpoint.refuse(self._id, no.status, now, headers=no.headers))
-            return
-        if self._talk:
-            self._talk.renegotiate(media, now)
-            self._record.codec = media.codec.name
-        self._x.act(self._x.endpoint.answer(self._id, answer, now))
-        self.act([])
+        self._settled.set()
 
     # -- the model
 
@@ -332,26 +350,28 @@ class Call:
         self._set_timer()
 
     def _set_timer(self) -> None:
-        talk = self._talk
-        if talk is None or self._over.is_set():
+        if self._over.is_set():
             return
-        due = (self._ends_at, talk.silent_at, talk.deadline)
-        at = min(at for at in due if at is not None)
+        due = [self._limit[0]] if self._limit else []
+        if self._talk:
+            due += [at for at in (self._talk.silent_at, self._talk.deadline) if at is not None]
+        at = min(due, default=None)
         if self._timer:
             if self._timer.when() == at:
                 return
             self._timer.cancel()
-        self._timer = asyncio.get_running_loop().call_at(at, self._wake)
+        self._timer = None
+        if at is not None:
+            self._timer = asyncio.get_running_loop().call_at(at, self._wake)
 
     def _wake(self) -> None:
         """Something is due."""
         self._timer = None
         talk, now = self._talk, self._x.clock()
-        assert talk  # it set the timer
         with self._border():
-            actions: list[Action] = talk.handle_timer(now)
-            if self._ends_at is not None and now >= self._ends_at:
-                actions.append(HangUp("gateway", "max_duration"))
-            elif talk.silent_at is not None and now >= talk.silent_at:
+            actions: list[Action] = talk.handle_timer(now) if talk else []
+            if self._limit and now >= self._limit[0]:
+                actions.append(self._limit[1])
+            elif talk and talk.silent_at is not None and now >= talk.silent_at:
                 actions.append(HangUp("network", "rtp_timeout"))
             self.act(actions)

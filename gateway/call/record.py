@@ -13,7 +13,10 @@ from typing import Any, Literal
 
 from .transcript import Utterance
 
-EndedBy = Literal["caller", "model", "backend", "gateway", "network"]
+EndedBy = Literal["caller", "callee", "target", "model", "backend", "gateway", "network"]
+Direction = Literal["inbound", "outbound"]
+State = Literal["calling", "ringing", "answered", "ended"]
+TransferBy = Literal["refer", "attended", "bridge", "peer"]  # "peer": it asked us
 
 
 @dataclass(slots=True)
@@ -47,6 +50,18 @@ class ToolUse:
 
 
 @dataclass(slots=True)
+class Transfer:
+    """One attempt to connect the caller with somebody else."""
+
+    target: str | None  # its name among the agent's places; None: the peer's own wish
+    to: str  # a URI
+    by: TransferBy
+    status: int | None = None  # of SIP, the latest that is known of the target
+    answered_at: float | None = None
+    ended_at: float | None = None  # of the attempt, or of the conversation that came of it
+
+
+@dataclass(slots=True)
 class RtpCounts:
     """Packets of the call (RFC 3550 terms); null what RTCP would have to tell."""
 
@@ -74,8 +89,8 @@ class Record:
     """One call. Filled as the call goes; `as_dict` when it is over."""
 
     call_id: str
-    sip_call_id: str
-    direction: str = "inbound"
+    sip_call_id: str | None = None  # of a call of ours: until its INVITE is made
+    direction: Direction = "inbound"
     from_: str | None = None
     to: str | None = None
     trunk: str | None = None
@@ -96,7 +111,7 @@ class Record:
     turns: list[Turn] = field(default_factory=list)
     barge_ins: list[BargeIn] = field(default_factory=list)
     digits: list[str] = field(default_factory=list)
-    transfers: list[Any] = field(default_factory=list)
+    transfers: list[Transfer] = field(default_factory=list)
     tools: list[ToolUse] = field(default_factory=list)
     usage: Usage = field(default_factory=Usage)
     transcript: list[Utterance] | None = None
@@ -107,6 +122,9 @@ class Record:
         out = {name.rstrip("_"): value for name, value in asdict(self).items()}
         for name in ("invited_at", "answered_at", "ended_at"):
             out[name] = _iso(out[name])
+        for transfer in out["transfers"]:
+            for name in ("answered_at", "ended_at"):
+                transfer[name] = _iso(transfer[name])
         for turn in out["turns"]:
             turn["speech_stopped_at"] = _iso(turn["speech_stopped_at"])
         if out["transcript"] is not None:

@@ -1,7 +1,7 @@
 """Recording ●: a two-track WAV file of one call, the caller on the left, the model on the right.
 
 ● of the files of a call this one alone touches the disk, and never inside a tick: `caller` and
-`model` only remember; `flush`, from a slow task in an executor, writes.
+`model` only remember; `flush`, which `keep` calls off the loop, writes.
 
 Each track is one unbroken stream of samples from the answer on: sample n of both is the same
 moment. The line keeps that promise (it fills gaps and silence by timestamp and clock), so nothing
@@ -15,6 +15,7 @@ Left out: compression (16-bit PCM, 32 kB a second), and files beyond 4 GiB (37 h
 
 from __future__ import annotations
 
+import asyncio
 import struct
 import threading
 from collections import deque
@@ -27,6 +28,7 @@ from gateway.audio.frame import Samples
 _HEADER = struct.Struct("<4sI4s4sIHHIIHH4sI")
 _TRACKS = 2
 _SAMPLE_BYTES = 2
+_FLUSH_S = 1  # between writes
 _LAG_S = 1  # a track may be so much behind the other before it is taken for silent
 
 
@@ -60,6 +62,7 @@ class Recording:
     def __init__(self, path: Path, rate: int = 8000) -> None:
         self.path = path
         self.error: OSError | None = None  # what ended the recording early
+        self.paused = False  # what comes meanwhile is left out
         self._rate = rate
         self._caller = _Track()
         self._model = _Track()
@@ -75,6 +78,12 @@ class Recording:
         """The next samples that were sent to the caller."""
         self._add(self._model, samples)
 
+    async def keep(self) -> None:
+        """Write what was recorded off the loop, until cancelled."""
+        while True:
+            await asyncio.sleep(_FLUSH_S)
+            await asyncio.to_thread(self.flush)
+
     def flush(self) -> None:
         """Write what both tracks have; blocks on the disk, raises nothing."""
         self._write(_LAG_S * self._rate * _SAMPLE_BYTES)
@@ -85,7 +94,7 @@ class Recording:
         self._write(0)
 
     def _add(self, track: _Track, samples: Samples) -> None:
-        if not self._closed and not self.error:
+        if not (self.paused or self._closed or self.error):
             track.incoming.append(samples.tobytes())
 
     def _write(self, lag: int) -> None:

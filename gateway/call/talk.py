@@ -8,7 +8,7 @@ owner, and knows when the call's sound is next due.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Protocol
+from typing import Literal, Protocol
 
 from gateway.audio.frame import Samples
 from gateway.audio.playout import Part, Playout
@@ -19,13 +19,15 @@ from gateway.sdp.negotiation import Media
 
 from .bridge import Action, Behaviour, Bridge
 from .engine import Leg
-from .exchange import Caller, Exchange
+from .exchange import Exchange, Party
 from .keypad import Keypad
 from .line import Line, Start, Tracks
 from .model import Model
 from .record import Record
 
 HOLD_TIMEOUT = 1800.0  # s without RTP that a call on hold may last (FreeSWITCH's, Asterisk's)
+
+Way = Literal["rtp", "info"]
 
 
 class Owner(Protocol):
@@ -39,7 +41,10 @@ class Owner(Protocol):
 
 
 class Talk:
-    """The sound of a call from its answer to its end; `rtp_timeout` in s, 0 for never."""
+    """The sound of a call; `rtp_timeout` in s, 0 for never.
+
+    It may run before the answer (early media): then the model hears nothing of it until `begin`.
+    """
 
     def __init__(
         self,
@@ -57,15 +62,26 @@ class Talk:
         self._model = model
         self._owner = owner
         self._rtp_timeout = rtp_timeout
+        self._begun = False
+        self._way: Way | None = None  # by which keys come
+
+    def begin(self, now: float) -> None:
+        """The call is answered: let the model hear."""
+        self._begun = True
+        self.line.last_packet_at = now
 
     def heard(self, samples: Samples, now: float) -> None:
         """Give the model the caller's sound."""
-        if self._model.append(samples):
+        if self._begun and self._model.append(samples):
             self.bridge.appended.add(len(samples), now)
 
     def pressed(self, digit: str, now: float) -> None:
-        """The caller pressed a key."""
-        self._owner.act(self.bridge.press(digit, now))
+        """The caller pressed a key: RFC 4733."""
+        self._press("rtp", digit, now)
+
+    def informed(self, digit: str, now: float) -> None:
+        """The caller pressed a key: INFO."""
+        self._press("info", digit, now)
 
     def began(self, part: Part, now: float) -> None:
         """A part of the model's speech began to be heard."""
@@ -80,6 +96,12 @@ class Talk:
         """The sound of this call failed."""
         self._owner.failed(error)
 
+    def _press(self, way: Way, digit: str, now: float) -> None:
+        """Some phones send each key both ways: the way of the first one counts."""
+        if self._begun and (self._way or way) == way:
+            self._way = way
+            self._owner.act(self.bridge.press(digit, now))
+
     def renegotiate(self, media: Media, now: float) -> None:
         """Follow a re-INVITE."""
         self.leg.reconnect()
@@ -88,7 +110,7 @@ class Talk:
     @property
     def silent_at(self) -> float | None:
         """When a call without RTP is given up; None: never."""
-        if not self._rtp_timeout:
+        if not (self._rtp_timeout and self._begun):
             return None
         line = self.line
         quiet = line.on_hold or not line.media.receiving  # who only listens sends nothing either
@@ -130,7 +152,7 @@ class Talk:
 
 
 def make_line(
-    media: Media, model: Model, caller: Caller, exchange: Exchange, tracks: Tracks | None
+    media: Media, model: Model, party: Party, exchange: Exchange, tracks: Tracks | None
 ) -> Line:
     """The caller's end, as SDP agreed it and at the model's rates."""
     profile, number = model.backend.profile, exchange.number
@@ -138,9 +160,7 @@ def make_line(
         media,
         Playout(profile.output.rate, profile.output.law),
         model_rate=profile.input.rate,
-        source=SourceRule(
-            caller.source_mode, media.remote, signalling_host=caller.invite.flow.remote[0]
-        ),
+        source=SourceRule(party.source_mode, media.remote, signalling_host=party.signalling_host),
         start=Start(number(32), number(15), number(32)),  # RFC 3550 §5.1
         now=exchange.clock(),
         tracks=tracks,
@@ -148,13 +168,13 @@ def make_line(
 
 
 def make_bridge(
-    line: Line, model: Model, agent: AgentConfig, caller: Caller, exchange: Exchange, record: Record
+    line: Line, model: Model, agent: AgentConfig, party: Party, exchange: Exchange, record: Record
 ) -> Bridge:
     """The decisions, as the agent and the backend want them."""
     profile, session = model.backend.profile, model.session
     offset = exchange.wall() - exchange.clock()
     behaviour = Behaviour(
-        instructions=caller.instructions,
+        instructions=party.instructions,
         greeting=agent.greeting.say if agent.greeting else None,
         interruptible=agent.interruptible,
         truncate_at=agent.truncate_at,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import wave
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +13,7 @@ import pytest
 
 from gateway.audio.frame import Samples
 from gateway.call.recording import Recording
+from tests.clock import run
 
 
 def frame(value: int, n: int = 160) -> Samples:
@@ -49,6 +51,31 @@ def test_every_byte_of_a_file(tmp_path: Path) -> None:
         b"data\x08\x00\x00\x00"
         b"\x01\x00\xff\xff\x02\x00\x00\x01"
     )
+
+
+def test_what_comes_while_it_is_paused_is_left_out(tmp_path: Path) -> None:
+    recording = Recording(tmp_path / "call.wav")
+    recording.paused = True
+    recording.caller(frame(1))
+    recording.model(frame(2))
+    recording.paused = False
+    recording.caller(frame(3))
+    recording.model(frame(4))
+    recording.close()
+    assert tracks(recording.path) == ([3] * 160, [4] * 160)
+
+
+def test_it_is_written_each_second_until_cancelled(tmp_path: Path) -> None:
+    async def main() -> None:
+        recording = Recording(tmp_path / "call.wav")
+        task = asyncio.create_task(recording.keep())
+        recording.caller(frame(1))
+        recording.model(frame(2))
+        await asyncio.sleep(1.5)
+        assert tracks(recording.path) == ([1] * 160, [2] * 160)
+        task.cancel()
+
+    run(main())
 
 
 def test_nothing_is_written_before_a_flush(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from gateway.audio.playout import Part
 from gateway.call.bridge import Action, Behaviour, Bridge, HangUp, Send
-from gateway.call.exchange import Caller, Exchange
+from gateway.call.exchange import Exchange, Party
 from gateway.call.keypad import Keypad
 from gateway.call.model import Backend, Model
 from gateway.call.record import Record
@@ -86,7 +86,9 @@ def packet() -> bytes:
 class Bench:
     """A talk, and what it is joined of."""
 
-    def __init__(self, *, rtp_timeout: float = 30.0, **behaviour: Any) -> None:
+    def __init__(
+        self, *, rtp_timeout: float = 30.0, answered: bool = True, **behaviour: Any
+    ) -> None:
         self.ears, self.owner, self.port = Ears(), Owner(), Port()
         self.record = Record(call_id="c-1", sip_call_id="x", invited_at=0.0, transcript=[])
         line = talk.make_line(now=100.0)
@@ -107,6 +109,8 @@ class Bench:
             self.owner,
             rtp_timeout=rtp_timeout,
         )
+        if answered:
+            self.talk.begin(100.0)
 
 
 class TestListening:
@@ -130,6 +134,34 @@ class TestListening:
         bench.talk.pressed("#", 100.0)
         (actions,) = bench.owner.acted
         assert Send(ev.ConversationItemCreate(item=ev.user_text_item("Keypad: #"))) in actions
+
+    def test_a_key_that_comes_by_info_is_acted_upon(self) -> None:
+        bench = Bench()
+        bench.talk.informed("#", 100.0)
+        (actions,) = bench.owner.acted
+        assert Send(ev.ConversationItemCreate(item=ev.user_text_item("Keypad: #"))) in actions
+
+    @pytest.mark.parametrize("first", ["pressed", "informed"])
+    def test_a_key_that_comes_both_ways_is_one(self, first: str) -> None:
+        """Some phones send telephone-event and INFO: the way of the first key counts."""
+        bench = Bench()
+        second = {"pressed": "informed", "informed": "pressed"}[first]
+        for digit in "12":
+            getattr(bench.talk, first)(digit, 100.0)
+            getattr(bench.talk, second)(digit, 100.1)
+        getattr(bench.talk, first)("#", 100.2)
+        assert bench.record.digits == ["12"]
+
+    def test_early_media_is_not_for_the_model(self) -> None:
+        """RFC 3960: before the answer there is ring-back, and announcements of the network."""
+        bench = Bench(answered=False)
+        bench.talk.heard(np.zeros(960, np.int16), 100.0)
+        bench.talk.pressed("#", 100.0)
+        assert bench.ears.heard == 0
+        assert bench.owner.acted == []
+        assert bench.talk.silent_at is None
+        bench.talk.begin(120.0)
+        assert bench.talk.silent_at == 150.0
 
     def test_a_part_that_begins_completes_the_turn(self) -> None:
         bench = Bench()
@@ -220,10 +252,10 @@ class Opened:
         self.session = Session(profile, Settings(**settings), token=lambda: "t")
 
 
-def caller() -> Caller:
+def party() -> Party:
     flow = Flow("udp", ("192.0.2.1", 5060), ("192.0.2.9", 5060))
     invite = Incoming("t1", Request("INVITE", "sip:100@gateway", Headers(), b""), flow)
-    return Caller("c-1", invite, "7", "100", None, "sdp", "Be kind.")
+    return Party("c-1", invite, "7", "100", None, "sdp", "Be kind.")
 
 
 class World:
@@ -252,7 +284,7 @@ class TestMaking:
             output_format=AudioFormat(rate=44100),
         )
         line = make_line(
-            media(), cast(Model, Opened(profile)), caller(), cast(Exchange, World()), None
+            media(), cast(Model, Opened(profile)), party(), cast(Exchange, World()), None
         )
         assert line.playout.rate == 44100
         line.receive(packet(), PHONE, 100.0)
@@ -266,7 +298,7 @@ class TestMaking:
     def test_g711_is_played_as_g711(self, law: str) -> None:
         profile = compatible(url="ws://m/v1", model="m", output_format=AudioFormat(law, 8000))
         line = make_line(
-            media(), cast(Model, Opened(profile)), caller(), cast(Exchange, World()), None
+            media(), cast(Model, Opened(profile)), party(), cast(Exchange, World()), None
         )
         line.playout.push(Part("r", "i", 0), "/////w==")  # 4 bytes
         (heard,) = line.playout.cut()
@@ -334,4 +366,4 @@ class TestMaking:
         model = cast(Model, Opened(profile, **settings))
         line = talk.make_line(now=100.0)
         world = cast(Exchange, World())
-        return make_bridge(line, model, agent, caller(), world, record), record
+        return make_bridge(line, model, agent, party(), world, record), record

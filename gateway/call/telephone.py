@@ -1,0 +1,167 @@
+"""Telephone: one SIP call as the call above it sees it: its handle, and what was agreed with it.
+
+Both roles: called, or calling (with early media, of each fork its own). A call keeps one, and may
+change it for another in mid-call when a transfer puts another SIP call in its place. It has no
+socket, task or clock of its own. Offers and answers come and go here (RFC 3264), in both orders:
+the peer's INVITE may leave the offer to our 200, and its ACK then has the answer. What is agreed
+moves the sound, which is the owner's.
+"""
+
+from __future__ import annotations
+
+from gateway.rtp.port import RtpPort
+from gateway.sdp.description import MISCELLANEOUS, SdpError
+from gateway.sdp.negotiation import Local, Media, Negotiation
+from gateway.sip.event import Answered, Confirmed, Event, Offered, Progress, RefreshDue
+
+from .ending import Refusal, incompatible
+from .exchange import Destination, Exchange, Owner
+
+
+class Telephone:
+    """One SIP call of `owner`; `handle` is that of an INVITE that came."""
+
+    def __init__(self, exchange: Exchange, owner: Owner, handle: str = "") -> None:
+        self.handle = handle  # "": nobody was called yet
+        self.media: Media | None = None  # what was agreed last
+        self.announced = False  # the peer knows our port
+        self._x = exchange
+        self._owner = owner
+        self._negotiation = Negotiation()
+        self._local: Local | None = None
+        self._description = b""  # of ours, for the next answer
+        self._offers = False  # it is an offer
+        self._asked = False  # an offer of ours went out in a 200
+        self._early: dict[str, Media] = {}  # by fork, until one of them answers
+        if handle:
+            exchange.owners[handle] = owner
+
+    def use(self, port: RtpPort, host: str) -> None:
+        """Have the sound at this port; `host` is ours as the route to the peer has it."""
+        own, number = port.address
+        if own in ("0.0.0.0", "::"):
+            own = host
+        address = (self._x.media_address or own, number)
+        self._local = Local(address, self._x.codecs, self._x.number(31))
+
+    def leave(self) -> None:
+        """Hear no more of this SIP call: it is over, or another has its place."""
+        self._x.owners.pop(self.handle, None)
+
+    def receive(self, event: Event) -> bool:
+        """Take what came; whether something else is agreed now.
+
+        SdpError: an answer that is none. It cannot be refused any more, only followed by BYE.
+        """
+        match event:
+            case Progress(body=body, fork=fork):
+                return self._hear_early(body, fork)
+            case Answered(body=body, fork=fork):
+                return self._accept(body, fork)
+            case Offered(request=request):
+                return self._change(request.body)
+            case Confirmed(body=body):
+                return self._confirm(body)
+            case RefreshDue():
+                self._refresh()
+        return False  # a refused refresh too: what was agreed still holds
+
+    def hang_up(self, reason: str | None) -> None:
+        """BYE, or CANCEL before the answer; `reason` is the value of a Reason header."""
+        self._x.act(self._x.endpoint.bye(self.handle, self._x.clock(), reason=reason))
+
+    # -- called
+
+    def agree(self, offer: bytes) -> None:
+        """Take the offer of an INVITE; b"": `answer` makes ours. SdpError: it is no call."""
+        assert self._local  # `use` comes first
+        if offer:
+            self._description, self.media = self._negotiation.answer(offer, self._local)
+        else:
+            self._description = self._negotiation.offer(self._local, anew=True)
+        self._offers = not offer
+
+    def ring(self) -> None:
+        """180."""
+        self._x.act(self._x.endpoint.ring(self.handle, self._x.clock()))
+
+    def answer(self) -> None:
+        """200 with what `agree` led to."""
+        self._asked, self.announced = self._offers, True
+        now = self._x.clock()
+        self._x.act(self._x.endpoint.answer(self.handle, self._description, now))
+
+    def refuse(self, no: Refusal) -> None:
+        """A final response that takes no call, or no change of it."""
+        now = self._x.clock()
+        self._x.act(self._x.endpoint.refuse(self.handle, no.status, now, headers=no.headers))
+
+    # -- calling
+
+    def call(self, to: Destination, host: str) -> None:
+        """Call; Progress, Answered and Ended follow. `host` is ours on the way there."""
+        assert self._local  # `use` comes first
+        self.handle, outputs = self._x.endpoint.invite(
+            to.target,
+            None,
+            self._negotiation.offer(self._local),
+            self._x.clock(),
+            from_uri=f"<sip:{to.from_user}@{to.from_host or host}>",
+            headers=to.headers,
+            route=to.route,
+            credentials=to.credentials,
+        )
+        self.announced = True
+        self._x.owners[self.handle] = self._owner
+        self._x.act(outputs)
+
+    # -- what came
+
+    def _change(self, offer: bytes) -> bool:
+        """A re-INVITE or UPDATE: move, hold, resume, or keep what was agreed and say 488."""
+        try:
+            self.agree(offer)
+        except SdpError as error:
+            self.refuse(incompatible(error))
+            return False
+        self.answer()
+        return True
+
+    def _confirm(self, body: bytes) -> bool:
+        """The ACK, with the answer where our 200 had the offer."""
+        if not self._asked:
+            return False
+        self._asked = False
+        if not body:
+            raise SdpError(MISCELLANEOUS, "the ACK has no answer to our offer")
+        self.media = self._negotiation.accept(body)
+        return True
+
+    def _hear_early(self, body: bytes, fork: str) -> bool:
+        """It is being worked on, perhaps with a session for early media (RFC 3960)."""
+        try:
+            media = self._negotiation.accept(body) if body else None
+        except SdpError:
+            return False  # what is answered may be better
+        if media is None:
+            return False
+        self._early[fork] = media
+        self.media = self.media or media
+        return True
+
+    def _accept(self, body: bytes, fork: str) -> bool:
+        """Our offer was answered, in the 2xx or before it by the same fork."""
+        early, self._early = self._early, {}
+        if body:
+            self.media = self._negotiation.accept(body)
+        else:
+            self.media = early.get(fork, self.media)
+        if self.media is None:
+            raise SdpError(MISCELLANEOUS, "the answer has no session")
+        return True
+
+    def _refresh(self) -> None:
+        """Offer what was agreed once more (RFC 4028 §7.4: nothing of it changes)."""
+        if self._local and self.media:
+            offer = self._negotiation.offer(self._local, self.media.direction)
+            self._x.act(self._x.endpoint.reinvite(self.handle, offer, self._x.clock()))
