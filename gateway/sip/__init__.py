@@ -3,6 +3,7 @@
 grammar.py      SipError; lists and parameters, the few rules of §25 that the others share
 address.py      Uri, NameAddr, Via
 message.py      Headers, Request, Response; bytes to message and back (§7)
+identity.py     who is behind a request, as a trusted peer's headers say it (RFC 3325, 5806, 7044)
 event.py        Flow, Transmit, and what is told to whoever owns the calls
 transaction.py  the four machines of §17 and RFC 6026
 schedule.py     which of many machines is due next
