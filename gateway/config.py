@@ -266,7 +266,7 @@ class AgentConfig(Section):
         Several[Literal["hang_up", "transfer", "send_digits"]], Example("[hang_up]")
     ] = ("hang_up",)
     # The only places that a call can be transferred to.
-    transfer: Annotated[dict[Word, CallUri], Later(), Example("{sales: sip:sales@192.0.2.10}")] = {}
+    transfer: Annotated[dict[Word, CallUri], Example("{sales: sip:sales@192.0.2.10}")] = {}
     http_tools: Annotated[dict[Word, HttpTool], Later()] = {}
     mcp: Annotated[tuple[McpServer, ...], Later()] = ()
     # s; the call is ended then, whatever it is doing.

@@ -2,7 +2,7 @@
 
 A key whose work comes with a later version is checked and loads; the operator is told that it does
 nothing. Such keys carry the mark `Later` in config.py. Where it is a value and not the key that has
-no effect (a codec, a listener, a tool), the rule is here.
+no effect (a codec, a listener), the rule is here.
 """
 
 from __future__ import annotations
@@ -12,11 +12,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from .config import AgentConfig, Config, MediaConfig, SipConfig
+from .config import Config, MediaConfig, SipConfig
 from .config_file import Place, dotted
 from .config_values import Later
-
-WORKING_TOOLS = ("hang_up",)
 
 
 def notices(config: Config) -> list[str]:
@@ -53,8 +51,9 @@ def _values(config: Config) -> Found:
         yield from _listeners(config.sip)
     if "codecs" in config.media.model_fields_set:
         yield from _codecs(config.media)
-    for name, agent in config.agents.items():
-        yield from _tools(name, agent)
+    for name, trunk in config.trunks.items():
+        if trunk.lacks:
+            yield ("trunks", name, "password"), "empty; nothing is registered until it is set"
 
 
 def _listeners(sip: SipConfig) -> Found:
@@ -74,12 +73,6 @@ def _codecs(media: MediaConfig) -> Found:
             yield ("media", "codecs", index), f"{name} comes with a later version; skipped"
     if not set(media.codecs) & set(media.WORKING):
         yield ("media", "codecs"), f"none of them works yet; {' and '.join(media.WORKING)} are used"
-
-
-def _tools(name: str, agent: AgentConfig) -> Found:
-    for index, tool in enumerate(agent.tools):
-        if tool not in WORKING_TOOLS:
-            yield ("agents", name, "tools", index), f"{tool} comes with a later version; skipped"
 
 
 def _backends(config: Config) -> Found:

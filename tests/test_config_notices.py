@@ -17,10 +17,6 @@ def told(**sections: Any) -> list[str]:
     return notices(Config.model_validate(sections))
 
 
-def agent(**keys: Any) -> list[str]:
-    return told(agents={"a": keys})
-
-
 def test_nothing_where_nothing_is_set() -> None:
     assert notices(Config()) == []
 
@@ -42,7 +38,6 @@ def test_nothing_where_nothing_is_set() -> None:
         ({"trunks": {"t": {"users": {"100": "p"}}}}, "trunks.t.users"),
         ({"trunks": {"t": {"realm": "r"}}}, "trunks.t.realm"),
         ({"agents": {"a": {"idle_prompt": {}}}}, "agents.a.idle_prompt"),
-        ({"agents": {"a": {"transfer": {"x": "tel:+7"}}}}, "agents.a.transfer"),
         (
             {"agents": {"a": {"http_tools": {"f": {"description": "d", "url": "https://h/"}}}}},
             "agents.a.http_tools",
@@ -65,7 +60,7 @@ def test_a_key_whose_work_comes_later(sections: dict[str, Any], path: str) -> No
         {"media": {"encryption": "none", "echo": "off"}},
         {"trunks": {"t": {"allow": "192.0.2.1", "source": "sdp", "accept_transfers": False}}},
         {"trunks": {"t": {"users": {}, "password": ""}}},
-        {"agents": {"a": {"idle_prompt": None, "transfer": {}, "mcp": [], "http_tools": None}}},
+        {"agents": {"a": {"idle_prompt": None, "mcp": [], "http_tools": None}}},
         {"api": {"webhook": {"url": None, "secret": ""}}},
     ],
 )
@@ -108,7 +103,8 @@ def test_what_works() -> None:
                 "turn_detection": {"type": "server_vad"},
                 "truncate_at": "onset",
                 "keypad": {"terminator": "*"},
-                "tools": ["hang_up"],
+                "tools": ["hang_up", "transfer", "send_digits"],
+                "transfer": {"sales": "tel:+7"},
                 "max_duration": 60,
                 "session": {"temperature": 0.8},
             }
@@ -145,12 +141,6 @@ def test_codecs() -> None:
     ]
 
 
-def test_tools() -> None:
-    assert agent(tools=["hang_up", "send_digits"]) == [
-        "agents.a.tools[1]: send_digits comes with a later version; skipped"
-    ]
-
-
 def test_backends() -> None:
     azure = {"provider": "azure", "url": "wss://h/", "api_key": "k", "model": "m"}
     assert told(backends={"z": azure}, agents={"a": {}}) == [
@@ -172,4 +162,4 @@ def test_the_shipped_configuration() -> None:
     """It sets every key, so it shows every line there is; and no line twice."""
     shipped = Path(__file__).parents[1] / "config" / "gateway.yaml"
     lines = notices(load(shipped, {}))
-    assert len(lines) == len(set(lines)) == 21
+    assert len(lines) == len(set(lines)) == 18
