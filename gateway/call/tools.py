@@ -134,9 +134,7 @@ def outcome(call: FunctionCall, allowed: Sequence[str], targets: Sequence[str] =
             digits = _argument(call.arguments, "digits")
             if _DIGITS.fullmatch(digits):
                 return DigitsAsked(digits)
-            return _refused(
-                f"Digits are 1 to {MAX_DIGITS} of 0-9, *, #, A-D and w (half a second)."
-            )
+            return _refused(f"Digits are 1 to {MAX_DIGITS} of 0-9, *, #, A-D and w (a pause).")
 
 
 def _refused(error: str) -> Output:
