@@ -1,8 +1,9 @@
 """Who may call, and which agent answers which call. Floor 0, pure.
 
 `Directory` is built once from the configuration and asked per call: `trunk` for the address that a
-message came from (the source address alone, never From or User-Agent),
-`route` for the number that was called. `instructions` fills in what an agent is told. What comes
+message came from (the source address alone, never From or User-Agent), `named` for the trunk of a
+user who has proven a password, `route` for the number that was called. Where a trunk's registrar
+is, is learned as it is found. `instructions` fills in what an agent is told. What comes
 from the network enters the instructions in two places only: a number of telephone characters, and
 a header's value from a trunk, which the configuration names, cleaned and capped.
 """
@@ -10,7 +11,7 @@ a header's value from a trunk, which the configuration names, cleaned and capped
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
@@ -20,6 +21,8 @@ from .config import AgentConfig, Config
 from .config_check import SIMULATOR
 from .config_values import IpNetwork
 from .text import cleaned
+
+_Ip = IPv4Address | IPv6Address
 
 BUILT_IN = "assistant"  # the agent that answers where none is configured
 UNKNOWN = "unknown"  # what the instructions say for a number or a value that is none
@@ -71,19 +74,39 @@ class Directory:
 
     def __init__(self, config: Config) -> None:
         self.open = not config.trunks  # every neighbour may call: worth a warning at the start
+        self.has_users = any(trunk.users for trunk in config.trunks.values())
         self.agents = _agents(config)
         self._trunks = _trunks(config)
         self._routes = _routes(config, self.agents)
+        self._registrars: dict[str | None, frozenset[_Ip]] = {}  # by trunk
 
     def trunk(self, source: str) -> Trunk | None:
-        """The peer that sends from this IP address; None: it may not call."""
+        """The peer that sends from this IP address; None: it may not call, unless as a user.
+
+        What the configuration says of an address comes before what a registrar's name led to.
+        """
         address = _address(source)
         if address is None:
             return None
         for trunk in self._trunks:
             if any(address in network for network in trunk.allow):
                 return trunk
+        for trunk in self._trunks:
+            if address in self._registrars.get(trunk.name, ()):
+                return trunk
         return None
+
+    def named(self, name: str | None) -> Trunk | None:
+        """The trunk of this name; with None the neighbours, where they may call."""
+        return next((trunk for trunk in self._trunks if trunk.name == name), None)
+
+    def learn(self, trunk: str, hosts: Iterable[str]) -> None:
+        """These IP addresses, and no others any more, are where the trunk's registrar is.
+
+        It sends us the calls for what is registered there.
+        """
+        found = (_address(host) for host in hosts)
+        self._registrars[trunk] = frozenset(address for address in found if address)
 
     def route(self, to: str, trunk: Trunk) -> Agent | None:
         """Who answers a call to this user of the Request-URI; the first match wins."""
@@ -93,7 +116,7 @@ class Directory:
         return None
 
 
-def _address(source: str) -> IPv4Address | IPv6Address | None:
+def _address(source: str) -> _Ip | None:
     try:
         address = ip_address(source.partition("%")[0])  # a link-local one has its interface
     except ValueError:

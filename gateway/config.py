@@ -48,12 +48,15 @@ from .config_values import (
     Network,
     PortRange,
     PortRangeValue,
+    Realm,
     Seconds,
     Secret,
     Section,
     SessionExpires,
     Several,
+    SipUri,
     Text,
+    UserName,
     VariableName,
     Word,
     expected,
@@ -142,23 +145,30 @@ class TrunkConfig(Section):
     allow: Annotated[Several[Network], Example("[192.0.2.10, 198.51.100.0/28]")] = ()
     # Overrides media.source; null: as there.
     source: RtpSource | None = None
-    # Where we register, as whom, and for how many seconds.
+    # Where we register, as whom, and for how many seconds. Calls that come from there are this
+    # trunk's, too. With an empty password nothing is registered; without the key the registrar is
+    # told none.
     register_at: Annotated[
-        Maybe[CallUri],
-        Later(),
-        Field(alias="register"),
-        Example("sip:sip.provider.example"),
+        Maybe[SipUri], Field(alias="register"), Example("sip:sip.provider.example")
     ] = None
-    username: Annotated[Maybe[Text], Later(), Example('"74951234567"')] = None
-    password: Annotated[Maybe[Secret], Later(), Example("${PROVIDER_PASSWORD}")] = None
-    expires: Annotated[Integer, Later(), Field(ge=60, le=86_400)] = 300
+    username: Annotated[Maybe[UserName], Example('"74951234567"')] = None
+    password: Annotated[Maybe[Secret], Example("${PROVIDER_PASSWORD}")] = None
+    expires: Annotated[Integer, Field(ge=60, le=86_400)] = 300
     # Where calls and transfers through this trunk go.
     outbound: Annotated[Maybe[CallUri], Later(), Example("sip:192.0.2.10:5060")] = None
     # May this peer move our call by REFER or Replaces.
     accept_transfers: Annotated[bool, Later(unless=False)] = False
-    # Phones that register with us and prove who they are: user and password.
-    users: Annotated[dict[str, Secret], Later(), Example('{"100": "${PHONE_100_PASSWORD}"}')] = {}
-    realm: Annotated[Text, Later()] = "gateway"
+    # Phones that register with us and call from anywhere, as they prove: user and password.
+    users: Annotated[dict[UserName, Secret], Example('{"100": "${PHONE_100_PASSWORD}"}')] = {}
+    # What the password is for: told to our users (null: "gateway"), and asked of where we register
+    # (null: the first that is asked for there).
+    realm: Annotated[Maybe[Realm], Example("gateway")] = None
+
+    @property
+    def lacks(self) -> bool:
+        """Its password was to come from elsewhere and did not, so that nothing is registered."""
+        given = "password" in self.model_fields_set
+        return self.register_at is not None and given and self.password is None
 
 
 class Greeting(Section):

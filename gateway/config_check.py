@@ -146,7 +146,7 @@ def _arms(annotation: Any) -> list[Any]:
 
 def cross_references(document: Document) -> None:
     """Note what is wrong between two places that may each be right by themselves."""
-    for check in (_agents, _routes, _certificate, _open_api):
+    for check in (_trunks, _agents, _routes, _certificate, _open_api):
         for place, message in check(document):
             if not document.is_broken(place):
                 document.problem(place, message)
@@ -161,6 +161,23 @@ def _sections(document: Document, key: str) -> dict[str, dict[str, Any]]:
     if not isinstance(entries, dict):
         return {}
     return {name: entry if isinstance(entry, dict) else {} for name, entry in entries.items()}
+
+
+DEFAULT_REALM = "gateway"  # of a trunk's users
+
+
+def _trunks(document: Document) -> Found:
+    owners: dict[tuple[Any, str], str] = {}  # realm and user -> trunk
+    for name, trunk in _sections(document, "trunks").items():
+        place = ("trunks", name)
+        if trunk.get("register") and not trunk.get("username"):
+            yield (*place, "register"), "as whom? write username"
+        users, realm = trunk.get("users"), trunk.get("realm") or DEFAULT_REALM
+        for user in users if isinstance(users, dict) else ():
+            owner = owners.setdefault((str(realm), user), name)
+            if owner != name:
+                what_to_do = "one of the two trunks needs another realm"
+                yield (*place, "users", user), f"is a user of {owner} as well; {what_to_do}"
 
 
 def _agents(document: Document) -> Found:

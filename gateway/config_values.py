@@ -130,6 +130,7 @@ Milliseconds = Annotated[Integer, Field(ge=0, le=60_000)]
 Word = Annotated[str, _matching("[A-Za-z_][A-Za-z0-9_-]{0,63}", "a word (letters, digits, _, -)")]
 Key = Annotated[str, _matching("[0-9*#A-D]", "one key of the telephone")]
 HeaderName = Annotated[str, _matching(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}", "a header's name")]
+SipUri = Annotated[str, _matching(r"sips?:[\x21-\x7e]+", "a URI with sip: or sips:")]
 CallUri = Annotated[str, _matching(r"(sips?|tel):[\x21-\x7e]+", "a URI with sip:, sips: or tel:")]
 
 
@@ -157,6 +158,20 @@ def _variable_name(value: str) -> str:
     return value
 
 
+def _user_name(value: str) -> str:
+    if not re.fullmatch(r'[^\x00-\x20\x7f:<>"\\]{1,128}', value):
+        raise expected("a user's name without blanks, quotes, colons and brackets")
+    return value
+
+
+def _realm(value: str) -> str:
+    if not re.fullmatch(r"[\x20-\x7e]{1,64}", value):
+        raise expected("a realm of at most 64 plain characters")
+    return value
+
+
+UserName = Annotated[Text, AfterValidator(_user_name)]  # a ":" would end it in digest and in a URI
+Realm = Annotated[Text, AfterValidator(_realm)]
 SessionExpires = Annotated[Integer, AfterValidator(_session_expires)]
 SampleRate = Annotated[Integer, AfterValidator(_sample_rate)]
 VariableName = Annotated[Word, AfterValidator(_variable_name)]

@@ -91,8 +91,30 @@ class TestWhoMayCall:
         assert name_of(who.trunk("192.0.2.11")) == "all"
 
     def test_a_trunk_that_allows_nobody(self) -> None:
-        """It registers, or its phones do: later versions let their calls in."""
+        """It registers, or has users."""
         assert directory(trunks={"provider": {}}).trunk("127.0.0.1") is None
+
+    def test_where_a_registrar_is(self) -> None:
+        """It sends us calls; where it was before, nobody may call any more."""
+        who = directory(trunks={"provider": {}, "pbx": {"allow": "192.0.2.10"}})
+        who.learn("provider", ["198.51.100.1", "::ffff:198.51.100.2", "192.0.2.10", "no address"])
+        assert name_of(who.trunk("198.51.100.1")) == "provider"
+        assert name_of(who.trunk("198.51.100.2")) == "provider"
+        assert name_of(who.trunk("192.0.2.10")) == "pbx"  # as it is written
+        who.learn("provider", ["198.51.100.3"])
+        assert who.trunk("198.51.100.1") is None
+
+    def test_trunks_by_name(self) -> None:
+        """That of a user who has proven a password."""
+        who = directory(trunks={"phones": {"users": {"100": "p"}}})
+        assert name_of(who.named("phones")) == "phones"
+        assert who.named("other") is None
+        assert who.named(None) is None
+        assert directory().named(None) is not None
+
+    def test_whether_there_are_users(self) -> None:
+        assert directory(trunks={"phones": {"users": {"100": "p"}}}).has_users
+        assert not directory(trunks={"pbx": {"allow": "192.0.2.10"}}).has_users
 
     def test_the_media_source_is_the_trunks_or_the_general_one(self) -> None:
         who = directory(

@@ -231,6 +231,27 @@ class TestBackendSections:
         assert found.startswith(f"1: backends.b{message}")
 
 
+class TestTrunks:
+    def test_who_registers_has_a_name(self, mistakes: Any) -> None:
+        as_whom = ["1: trunks.p.register: as whom? write username"]
+        assert mistakes("trunks: {p: {register: 'sip:p.example'}}") == as_whom
+        assert mistakes("trunks: {p: {register: 'sip:p.example', username: ''}}") == as_whom
+        assert mistakes("trunks: {p: {register: 'sip:p.example', username: u}}") == []
+
+    def test_a_user_of_one_realm_is_one(self, mistakes: Any) -> None:
+        """Or nobody could tell which trunk has proven its password."""
+        text = "trunks: {a: {users: {'1': x}}, b: {users: {'1': x, '2': y}, realm: %s}}"
+        assert mistakes(text % "gateway") == [
+            "1: trunks.b.users.1: is a user of a as well; one of the two trunks needs another realm"
+        ]
+        assert mistakes(text % "other") == []
+
+    @pytest.mark.parametrize("user", ["a b", "a:b", "<a>", 'a"'])
+    def test_no_name_of_a_user(self, mistakes: Any, user: str) -> None:
+        [found] = mistakes(f"trunks: {{a: {{users: {{'{user}': x}}}}}}")
+        assert "expected a user's name without blanks, quotes, colons and brackets" in found
+
+
 class TestAgents:
     def test_an_agent_names_its_backends(self, mistakes: Any) -> None:
         text = (

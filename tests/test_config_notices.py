@@ -29,14 +29,8 @@ def test_nothing_where_nothing_is_set() -> None:
         ({"sip": {"tls": {"verify_peer": True}}}, "sip.tls.verify_peer"),
         ({"media": {"encryption": "optional"}}, "media.encryption"),
         ({"media": {"echo": "auto"}}, "media.echo"),
-        ({"trunks": {"t": {"register": "sip:p.example"}}}, "trunks.t.register"),
-        ({"trunks": {"t": {"username": "u"}}}, "trunks.t.username"),
-        ({"trunks": {"t": {"password": "p"}}}, "trunks.t.password"),
-        ({"trunks": {"t": {"expires": 300}}}, "trunks.t.expires"),
         ({"trunks": {"t": {"outbound": "sip:o.example"}}}, "trunks.t.outbound"),
         ({"trunks": {"t": {"accept_transfers": True}}}, "trunks.t.accept_transfers"),
-        ({"trunks": {"t": {"users": {"100": "p"}}}}, "trunks.t.users"),
-        ({"trunks": {"t": {"realm": "r"}}}, "trunks.t.realm"),
         ({"agents": {"a": {"idle_prompt": {}}}}, "agents.a.idle_prompt"),
         (
             {"agents": {"a": {"http_tools": {"f": {"description": "d", "url": "https://h/"}}}}},
@@ -151,6 +145,16 @@ def test_backends() -> None:
     ]
 
 
+def test_a_registration_without_its_password() -> None:
+    """Its key is there and empty, as an unset variable leaves it; without the key none is asked."""
+    trunk = {"register": "sip:p.example", "username": "u"}
+    assert told(trunks={"t": trunk}) == []
+    assert told(trunks={"t": {**trunk, "password": "p"}}) == []
+    assert told(trunks={"t": {**trunk, "password": ""}}) == [
+        "trunks.t.password: empty; nothing is registered until it is set"
+    ]
+
+
 def test_a_backend_that_nobody_uses() -> None:
     """Design §9: without `agents` a built-in one on the simulator, also beside other backends."""
     assert told(backends={"o": {"provider": "openai", "api_key": "k"}}) == [
@@ -162,4 +166,4 @@ def test_the_shipped_configuration() -> None:
     """It sets every key, so it shows every line there is; and no line twice."""
     shipped = Path(__file__).parents[1] / "config" / "gateway.yaml"
     lines = notices(load(shipped, {}))
-    assert len(lines) == len(set(lines)) == 18
+    assert len(lines) == len(set(lines)) == 15

@@ -56,6 +56,19 @@ class TestText:
     def test_no_words(self, word: Any) -> None:
         assert refuse(values.Word, word) == "expected a word (letters, digits, _, -)"
 
+    @pytest.mark.parametrize("name", ["100", "+7495", "j.doe@example.com", "я", "x" * 128])
+    def test_names_of_users(self, name: str) -> None:
+        assert take(values.UserName, name) == name
+
+    @pytest.mark.parametrize("name", ["a b", "a:b", "a\\b", "a\n", "<a", "x" * 129])
+    def test_no_names_of_users(self, name: str) -> None:
+        assert refuse(values.UserName, name).startswith("expected a user's name")
+
+    def test_realms(self) -> None:
+        assert take(values.Realm, "sip.example (1)") == "sip.example (1)"
+        assert refuse(values.Realm, "a\nb") == "expected a realm of at most 64 plain characters"
+        assert refuse(values.Realm, 5) == "expected text (write it in quotes)"
+
     def test_a_variable_may_not_take_a_given_name(self) -> None:
         assert take(values.VariableName, "clinic") == "clinic"
         message = "expected another name; caller, called, trunk, now are there already"
@@ -242,6 +255,10 @@ class TestAddresses:
             assert take(values.CallUri, good) == good
         for wrong in ("+7495", "http://x", "sip:", "sip:a b", "sip:a\r\nX: y", 5):
             assert refuse(values.CallUri, wrong) == "expected a URI with sip:, sips: or tel:"
+
+    def test_where_one_registers(self) -> None:
+        assert take(values.SipUri, "sips:p.example") == "sips:p.example"
+        assert refuse(values.SipUri, "tel:+7495") == "expected a URI with sip: or sips:"
 
 
 class Example(Section):
