@@ -127,6 +127,10 @@ class Endpoint:
         """
         return data.startswith(b"SIP/2.0 ") and self._layer.asks(host)
 
+    def uses(self, flow: Flow) -> bool:
+        """Is this the way to the peer of a call? Then it is kept open, though it may be silent."""
+        return any(usage.flow == flow for usage in self._usages.values())
+
     @property
     def idle(self) -> bool:
         """Is nothing left behind?"""
@@ -164,14 +168,15 @@ class Endpoint:
         try:
             message = unwrapped(parse(data))
         except SipError as error:
-            self.counts["parse_error"] += 1
-            return self._receive_broken(error, flow)
+            return self.reject(error, flow)
         if isinstance(message, Request):
             message.headers.set_top_via(message.headers.via.seen_from(*flow.remote))
             return self._receive_request(message, flow, now)
         return self._receive_response(message, now)
 
-    def _receive_broken(self, error: SipError, flow: Flow) -> list[Output]:
+    def reject(self, error: SipError, flow: Flow) -> list[Output]:
+        """Answer what cannot be read, if it can be answered; also the end of a broken stream."""
+        self.counts["parse_error"] += 1
         if error.status is None or error.request is None:
             return []
         request = error.request

@@ -95,6 +95,11 @@ class InviteUsage:
         self._timers: dict[str, float] = {}
 
     @property
+    def flow(self) -> Flow | None:
+        """By which the peer's latest request came, or which led to the peer."""
+        return self._flow
+
+    @property
     def deadline(self) -> float | None:
         return min(self._timers.values(), default=None)
 
