@@ -9,8 +9,9 @@ does not do so itself. The place is counted by the playout, never timed.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from gateway.audio.playout import Heard, Part
@@ -18,15 +19,15 @@ from gateway.realtime import events as ev
 from gateway.realtime.session import is_fatal
 
 from .appended import Appended
+from .errands import Errands
 from .keypad import Begun, Entered, Keypad, KeypadEvent
 from .line import Line
 from .record import BargeIn, EndedBy, Record, ToolUse
-from .tools import FunctionCall, HangUpAsked, outcome
+from .tools import DigitsAsked, FunctionCall, HangUpAsked, Output, TransferAsked, outcome
 from .transcript import Transcript
 from .turns import Turns
 
 CANCEL_AFTER = 2.0  # s in which a server that hears the caller must have ended its response
-FAREWELL = 10.0  # s after which a call that the model ended is over, heard or not
 FRAME = 0.02  # s, the frame in which the far end's sound began
 GREETING = "greeting"  # the event_id of the greeting's response.create, by which errors name it
 
@@ -50,6 +51,20 @@ class HangUp:
 
 
 @dataclass(frozen=True, slots=True)
+class Transfer:
+    """Connect the caller with somebody else: a place of the agent's, by its name."""
+
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class Press:
+    """Press keys: 0-9 * # A-D, and w for a pause."""
+
+    keys: str
+
+
+@dataclass(frozen=True, slots=True)
 class Note:
     """Something that the operator wants to see in the log."""
 
@@ -57,7 +72,7 @@ class Note:
     values: Mapping[str, Any]
 
 
-Action = Send | HangUp | Note
+Action = Send | HangUp | Transfer | Press | Note
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +84,7 @@ class Behaviour:
     interruptible: bool = True  # may the greeting be interrupted
     truncate_at: str = "sent"  # all that was sent, or what was heard at the onset
     tools: Sequence[str] = ("hang_up",)
+    targets: Sequence[str] = ()  # names of the places that a caller can be transferred to
     builtin_tools: frozenset[str] = frozenset()  # the backend runs these itself: never answered
     keypad_interrupts: bool = True
     cancels_on_speech: bool = True  # the server stops its response when it hears the caller
@@ -84,15 +100,6 @@ class _Dead:
     known: set[str]  # items that were dealt with
     cancel_at: float | None  # when to cancel it after all; None: that was done
     late: list[str] = field(default_factory=list)  # items that showed only afterwards
-
-
-@dataclass(frozen=True, slots=True)
-class _Farewell:
-    """The model has ended the call; its last words are still to be heard."""
-
-    call: FunctionCall
-    use: ToolUse
-    ends: float
 
 
 class Bridge:
@@ -128,7 +135,7 @@ class Bridge:
         self._dead: dict[str, _Dead] = {}
         self._calls: list[FunctionCall] = []
         self._greeting: ev.ResponseCreate | None = None  # until it was heard to its end
-        self._farewell: _Farewell | None = None
+        self._errands = Errands(behaviour.loop_delay)
         self._retried = False
 
     # -- what happens
@@ -154,7 +161,7 @@ class Bridge:
             case ev.InputAudioBufferCommitted(item_id=item_id):
                 self._transcript.expect(item_id)
             case ev.ResponseCreated(response=response):
-                self._begin(response.id, now)
+                return self._begin(response.id, now)
             case ev.ResponseOutputAudioDone(item_id=item_id):
                 self._line.playout.finish(item_id)
             case ev.ResponseOutputItemDone():
@@ -181,7 +188,9 @@ class Bridge:
         return []
 
     def press(self, digit: str, now: float) -> list[Action]:
-        """The caller pressed a key."""
+        """The caller pressed a key; while she waits for somebody else it means nothing."""
+        if self._errands.away:
+            return []
         events = self._keypad.press(digit, now)
         return self._keys(events, now) if events else self._interrupt_again(now)
 
@@ -192,26 +201,36 @@ class Bridge:
     def drained(self, now: float) -> None:
         """All that the model said so far has left for the caller."""
         self._end_greeting()
-        if self._farewell:  # the far end's jitter buffer still plays what it holds
-            soon = min(self._farewell.ends, now + self._how.loop_delay)
-            self._farewell = replace(self._farewell, ends=soon)
+        self._errands.heard(now)
+
+    def dialled(self, now: float) -> list[Action]:
+        """The keys of a `Press` have left."""
+        return [Send(event) for event in self._errands.pressed(now)]
+
+    def transferred(self, now: float) -> None:
+        """Somebody else answered the caller: the model's part is over."""
+        self._errands.transferred(now)
+
+    def not_transferred(self, error: Mapping[str, Any], now: float) -> list[Action]:
+        """A `Transfer` came to nothing; `error` tells the model why, and it goes on."""
+        actions = [Send(event) for event in self._errands.not_transferred(error, now)]
+        self._line.deaf = False
+        return [*actions]
 
     def handle_timer(self, now: float) -> list[Action]:
         """Do what is due at `deadline`."""
-        if self._farewell and now >= self._farewell.ends:
-            return [HangUp("model", "hang_up")]
         actions = self._keys(self._keypad.handle_timer(now), now)
         for response, dead in self._dead.items():
             if dead.cancel_at is not None and now >= dead.cancel_at:
                 dead.cancel_at = None
                 actions.append(Send(ev.ResponseCancel(response_id=response)))
-        return actions
+        return actions + self._run_errands(now)
 
     @property
     def deadline(self) -> float | None:
         """When `handle_timer` is next due."""
         due = [dead.cancel_at for dead in self._dead.values()]
-        due += [self._farewell.ends if self._farewell else None, self._keypad.deadline]
+        due += [self._errands.deadline, self._keypad.deadline]
         return min((at for at in due if at is not None), default=None)
 
     def close(self) -> None:
@@ -221,14 +240,18 @@ class Bridge:
 
     # -- the model speaks
 
-    def _begin(self, response_id: str, now: float) -> None:
-        if self._is_cancelled(response_id):
+    def _begin(self, response_id: str, now: float) -> list[Action]:
+        cancelled = self._is_cancelled(response_id)
+        if cancelled or self._errands.away:  # nobody would hear it
             self._dead[response_id] = _Dead(set(), None)
-        else:
-            self._live[response_id] = None
-            self._turns.created(response_id, now)
+            return [] if cancelled else [Send(ev.ResponseCancel(response_id=response_id))]
+        self._live[response_id] = None
+        self._turns.created(response_id, now)
+        return []
 
     def _speech(self, event: ev.ResponseOutputAudioDelta, now: float) -> None:
+        if self._errands.away:
+            self._dead.setdefault(event.response_id, _Dead(set(), None))
         if dead := self._dead.get(event.response_id):
             if event.item_id not in dead.known:
                 dead.known.add(event.item_id)
@@ -284,23 +307,53 @@ class Bridge:
         if self._greeting:
             self._greeting, self._line.deaf = None, False
 
+    # -- what the model asks for
+
     def _run(self, calls: Sequence[FunctionCall], now: float) -> list[Action]:
         """Answer the function calls of one response; all outputs first, then one response."""
         actions: list[Action] = []
         for call in calls:
             if call.name in self._how.builtin_tools:
                 continue
-            result = outcome(call, self._how.tools)
-            use = ToolUse(call.name, 0, isinstance(result, HangUpAsked))
+            result = outcome(call, self._how.tools, self._how.targets)
+            use = ToolUse(call.name, 0, not isinstance(result, Output) or result.ok)
             self._record.tools.append(use)
-            if isinstance(result, HangUpAsked):
-                self._farewell = _Farewell(call, use, now + FAREWELL)
-            else:
-                actions.append(Note("tool_refused", {"tool": call.name}))
-                actions.append(Send(_output(call, result.text)))
-        if actions and not self._farewell:
+            if not isinstance(result, Output):
+                reason = self._errands.ask(call, use, result, now)
+                if reason is None:
+                    continue
+                use.ok, result = False, Output(json.dumps({"error": reason}), ok=False)
+            actions.append(Note("tool_refused", {"tool": call.name}))
+            actions.append(Send(_output(call, result.text)))
+        if actions and not self._errands:
             actions.append(Send(ev.ResponseCreate()))
         return actions
+
+    def _run_errands(self, now: float) -> list[Action]:
+        """Begin what is due of it, and give up what does not come to an end."""
+        match self._errands.take_due(now):
+            case HangUpAsked():
+                return [HangUp("model", "hang_up")]
+            case TransferAsked(target):
+                return [*self._step_aside(), Transfer(target)]
+            case DigitsAsked(digits):
+                return [Press(digits)]
+            case None:
+                stuck = self._errands.take_stuck(now)
+                if stuck:
+                    self._line.keys = None
+                return [Send(event) for event in stuck]
+
+    def _step_aside(self) -> list[Action]:
+        """Neither hear nor say anything, until the caller comes back."""
+        self._greet_no_more()
+        cut = self._line.cut()
+        live, self._live = list(self._live), {}
+        known = {heard.part.item_id for heard in cut}
+        self._dead.update({response: _Dead(set(known), None) for response in live})
+        self._line.deaf = True
+        cancels: list[Action] = [Send(ev.ResponseCancel(response_id=it)) for it in live]
+        return cancels + self._forget_unheard(cut, None)
 
     # -- the caller interrupts
 
@@ -308,22 +361,13 @@ class Bridge:
         if self._line.deaf:
             return []  # this greeting may not be interrupted
         self._greet_no_more()
-        actions = self._stay()
+        actions: list[Action] = [Send(event) for event in self._errands.interrupted(now)]
         cut = self._line.cut()
         actions += self._end_responses(trigger, {heard.part.item_id for heard in cut}, now)
         onset = self._onset(start_ms)
         if cut:
             self._note_barge_in(cut[0], trigger, onset)
         return actions + self._forget_unheard(cut, onset)
-
-    def _stay(self) -> list[Action]:
-        """A caller who interrupts the farewell keeps the line."""
-        if self._farewell is None:
-            return []
-        farewell, self._farewell = self._farewell, None
-        farewell.use.ok = False
-        stays = '{"ended": false, "reason": "The caller interrupted: the call goes on."}'
-        return [Send(_output(farewell.call, stays))]
 
     def _end_responses(self, trigger: Trigger, known: set[str], now: float) -> list[Action]:
         """Let nothing more be heard of what is being generated, and have it stopped."""

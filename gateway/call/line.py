@@ -94,6 +94,7 @@ class Line:
         self.inform: str | None = None  # the key that INFO has to carry now
         self.ring: Signal | None = None  # heard instead of any speech
         self.last_packet_at = now
+        self._passed = RtpCounts()  # while the stream was lent
         self._media = media
         self._start = start
         self._tracks = tracks
@@ -230,8 +231,14 @@ class Line:
         """Where whoever goes on with our stream begins."""
         return Start(self._start.ssrc, self._sequence, self._timestamp)
 
-    def rejoin(self, start: Start, now: float) -> None:
-        """Take our stream back; what the caller said meanwhile was for others."""
+    def rejoin(self, start: Start, passed: RtpCounts, now: float) -> None:
+        """Take our stream back; what the caller said meanwhile was for others.
+
+        `passed` is what became of the packets since `stand`; they are the call's, too.
+        """
+        self._passed.sent += passed.sent
+        self._passed.received += passed.received
+        self._passed.lost += passed.lost
         self._sequence = start.sequence
         self._timestamp = (start.timestamp - FRAME) & 0xFFFFFFFF
         self.packet, self._marker = None, True
@@ -244,9 +251,9 @@ class Line:
     def counts(self) -> RtpCounts:
         """What became of the packets, for the record."""
         return RtpCounts(
-            sent=self.packets_sent,
-            received=self.reception.received,
-            lost=self._reorder.lost,
+            sent=self.packets_sent + self._passed.sent,
+            received=self.reception.received + self._passed.received,
+            lost=self._reorder.lost + self._passed.lost,
             late=self._reorder.late,
             jitter_ms=round(self.reception.jitter_ms, 2),
         )

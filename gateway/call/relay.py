@@ -32,6 +32,7 @@ from gateway.rtp.source import Address, SourceRule
 from gateway.sdp.negotiation import Media
 
 from .line import FRAME, RATE, Start
+from .record import RtpCounts
 
 HOLD_TIMEOUT = 1800.0  # s without RTP that a side on hold may last, as in talk.py
 
@@ -144,6 +145,11 @@ class Side:
     def stand(self, now: float) -> Start:
         """Where our stream goes on when the relay is over."""
         return self._stream.stand(now)
+
+    def counts(self) -> RtpCounts:
+        """What became of this party's packets, and of ours to it."""
+        received = self.reception
+        return RtpCounts(sent=self.sent, received=received.received, lost=max(0, received.lost))
 
     @property
     def quiet(self) -> bool:

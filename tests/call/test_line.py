@@ -19,6 +19,7 @@ from gateway.audio.playout import Part, Playout
 from gateway.audio.tone import DIGITS, RING_BACK, Signal, samples
 from gateway.call.digits import Digits
 from gateway.call.line import FRAME, HOLD_SILENCE, STOPPED, Line, Start
+from gateway.call.record import RtpCounts
 from gateway.rtp.packet import Packet, encode, parse
 from gateway.rtp.source import SourceRule
 
@@ -837,7 +838,8 @@ class TestSomebodyElse:
         model.line.prepare()
         model.sends(3)
         assert model.line.stand() == Start(7, 103, 1000 + 4 * FRAME)
-        model.line.rejoin(Start(7, 600, 90_000), model.now)
+        model.line.rejoin(Start(7, 600, 90_000), RtpCounts(sent=40, received=39), model.now)
+        assert (model.line.counts().sent, model.line.counts().received) == (43, 39)
         model.line.prepare()
         (packet,) = model.sends(1)
         assert (packet.sequence, packet.timestamp, packet.marker) == (600, 90_000, True)
@@ -846,7 +848,7 @@ class TestSomebodyElse:
         caller = Caller()
         caller.say(0, 1)
         caller.wait(10)
-        caller.line.rejoin(Start(7, 600, 90_000), caller.now)
+        caller.line.rejoin(Start(7, 600, 90_000), RtpCounts(), caller.now)
         assert caller.hears() == []  # and no ten seconds of silence either
         for n in (502, 503):
             caller.now += TICK

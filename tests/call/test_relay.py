@@ -6,6 +6,7 @@ from typing import Any
 
 from gateway.audio.codec import codec
 from gateway.call.line import FRAME, Start
+from gateway.call.record import RtpCounts
 from gateway.call.relay import HOLD_TIMEOUT, Relay, Side
 from gateway.rtp.packet import Packet, encode, parse
 from gateway.rtp.source import SourceRule
@@ -190,6 +191,7 @@ class TestSource:
             pair.send(n)
         assert (pair.caller.reception.received, pair.caller.reception.lost) == (3, 1)
         assert (pair.target.sent, pair.caller.sent) == (3, 0)
+        assert pair.caller.counts() == RtpCounts(sent=0, received=3, lost=1)
 
 
 class TestSilence:
