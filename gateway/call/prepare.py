@@ -62,7 +62,7 @@ async def reach_model(
         voice=agent.voice,
         language=agent.language,
         turn_detection=detection.wire() if detection else None,
-        tools=definitions(agent.tools),
+        tools=definitions(agent.tools, tuple(agent.transfer)),
         transcription=exchange.transcripts,
         extra=agent.session,
     )

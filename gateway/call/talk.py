@@ -18,10 +18,11 @@ from gateway.rtp.source import SourceRule
 from gateway.sdp.negotiation import Media
 
 from .bridge import Action, Behaviour, Bridge
+from .digits import Digits
 from .engine import Leg
 from .exchange import Exchange, Party
 from .keypad import Keypad
-from .line import Line, Start, Tracks
+from .line import RATE, Line, Start, Tracks
 from .model import Model
 from .record import Record
 
@@ -35,6 +36,9 @@ class Owner(Protocol):
 
     def act(self, actions: Iterable[Action]) -> None:
         """Carry out what was decided."""
+
+    def inform(self, digit: str) -> None:
+        """Send a key by INFO."""
 
     def failed(self, error: BaseException) -> None:
         """Something of ours is broken: the call cannot go on."""
@@ -91,6 +95,24 @@ class Talk:
         """The line fell silent."""
         self.bridge.drained(now)
         self._owner.act([])  # its deadline may be another now
+
+    def press(self, keys: str, *, inform: bool) -> None:
+        """Press keys, before anything more is said; `inform`: the far end takes INFO."""
+        self.line.keys = Digits(keys, rate=RATE, inform=inform)
+
+    def inform(self, digit: str) -> None:
+        """A key is to go out by INFO."""
+        self._owner.inform(digit)
+
+    def dialled(self, now: float) -> None:
+        """All keys have left."""
+        self._owner.act(self.bridge.dialled(now))
+
+    def move(self, media: Media, source: SourceRule, now: float) -> None:
+        """Follow the call to another telephone."""
+        self.leg.reconnect()
+        self.line.source = source
+        self.line.renegotiate(media, now)
 
     def broke(self, error: Exception) -> None:
         """The sound of this call failed."""
@@ -179,6 +201,7 @@ def make_bridge(
         interruptible=agent.interruptible,
         truncate_at=agent.truncate_at,
         tools=agent.tools,
+        targets=tuple(agent.transfer),
         builtin_tools=profile.builtin_tools,
         keypad_interrupts=agent.keypad.interrupts,
         cancels_on_speech=session.cancels_on_speech,

@@ -46,10 +46,14 @@ class Ears:
 class Owner:
     def __init__(self) -> None:
         self.acted: list[list[Action]] = []
+        self.informed: list[str] = []
         self.errors: list[BaseException] = []
 
     def act(self, actions: Iterable[Action]) -> None:
         self.acted.append(list(actions))
+
+    def inform(self, digit: str) -> None:
+        self.informed.append(digit)
 
     def failed(self, error: BaseException) -> None:
         self.errors.append(error)
