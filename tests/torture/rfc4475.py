@@ -74,7 +74,7 @@ VALID = [
     Case(
         "3.1.1.1",
         "wsinv of no dialog",
-        sip(FOLDED.replace(" ;  tag   =  7781aa", ""), OFFER),
+        sip(FOLDED.replace(" ;  tag   =  7781aa", "").replace("everywhere", "again"), OFFER),
         TAKEN,
         {**FOLDED_READ, "to.tag": None},
     ),
