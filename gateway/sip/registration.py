@@ -19,6 +19,8 @@ from __future__ import annotations
 
 import re
 import zlib
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final
 
 from .address import NameAddr, Uri
@@ -27,7 +29,8 @@ from .digest import Credentials
 from .event import Flow, Output, Registered, Unregistered
 from .grammar import SipError, hostport, param, text
 from .message import Headers, Request, Response
-from .uac import Attempt, UserAgentClient
+from .schedule import Schedule
+from .uac import Attempt, Outcome, Reply, Silence, Unreachable, UserAgentClient
 
 FIRST_BACK_OFF: Final = 5.0  # s
 LONGEST_BACK_OFF: Final = 300.0  # s
@@ -103,7 +106,7 @@ class Registration:
             return []
         there_may_be_one = self._asking is not None or self.is_registered(now)
         self._abandon()
-        self._stopping = True
+        self._stopping, self._refresh_at = True, None
         if not there_may_be_one:
             self.released = True
             return []
@@ -239,6 +242,91 @@ class Registration:
     def _jittered(self, seconds: float) -> float:
         dice = zlib.crc32(self._agent.token().encode()) / 2**32
         return seconds * (1 - JITTER * dice)
+
+
+class Registrations:
+    """All of one endpoint, by name."""
+
+    def __init__(self, uac: UserAgentClient, agent: UserAgent) -> None:
+        self._uac = uac
+        self._agent = agent
+        self._by_key: dict[str, Registration] = {}
+        self._by_name: dict[str, Registration] = {}
+        self._schedule: Schedule[Registration] = Schedule()
+
+    @property
+    def by_name(self) -> Mapping[str, Registration]:
+        """Those that are not over."""
+        return MappingProxyType(self._by_name)
+
+    @property
+    def deadline(self) -> float | None:
+        return self._schedule.deadline
+
+    def add(
+        self,
+        name: str,
+        registrar: str,
+        now: float,
+        *,
+        aor: str,
+        credentials: Credentials | None,
+        expires: int,
+    ) -> list[Output]:
+        """Begin one; ValueError for a name that is in use or a URI that is none (SipError)."""
+        if name in self._by_name:
+            raise ValueError(f"{name} is registered already")
+        registration = Registration(
+            name,
+            registrar,
+            self._uac,
+            self._agent,
+            aor=aor,
+            credentials=credentials,
+            expires=expires,
+        )
+        self._by_name[name] = self._by_key[registration.key] = registration
+        return self._after(registration, registration.refresh(now))
+
+    def remove(self, name: str, now: float) -> list[Output]:
+        """Remove the binding; nothing if there is none of this name."""
+        registration = self._by_name.get(name)
+        return self._after(registration, registration.stop(now)) if registration else []
+
+    def refresh(self, name: str, now: float) -> list[Output]:
+        """Register now, because our address has changed."""
+        registration = self._by_name.get(name)
+        return self._after(registration, registration.refresh(now)) if registration else []
+
+    def lose(self, flow: Flow, now: float) -> list[Output]:
+        """A connection is gone."""
+        all_of_them = list(self._by_name.values())
+        return [out for it in all_of_them for out in self._after(it, it.lose(flow, now))]
+
+    def receive(self, outcome: Outcome, now: float) -> list[Output] | None:
+        """Take what came of a request; None if it is not one of these."""
+        registration = self._by_key.get(outcome.attempt.call or "")
+        if registration is None:
+            return None
+        match outcome:
+            case Reply(attempt, response):
+                outputs = registration.receive_response(attempt, response, now)
+            case Silence(attempt):
+                outputs = registration.time_out(attempt, now)
+            case Unreachable(attempt):
+                outputs = registration.unreachable(attempt, now)
+        return self._after(registration, outputs)
+
+    def handle_timer(self, now: float) -> list[Output]:
+        due = list(self._schedule.pop_due(now))
+        return [out for it in due for out in self._after(it, it.handle_timer(now))]
+
+    def _after(self, registration: Registration, outputs: list[Output]) -> list[Output]:
+        """Keep the tables and the schedule true after any move of one."""
+        self._schedule.set(registration, registration.deadline)
+        if registration.released:
+            del self._by_key[registration.key], self._by_name[registration.name]
+        return outputs
 
 
 def _contact(value: str) -> NameAddr | None:

@@ -14,7 +14,7 @@ from gateway.sip.event import Flow, Locate, Output, Registered, Transmit, Unregi
 from gateway.sip.grammar import SipError
 from gateway.sip.layer import Acknowledged, Delivery, TransactionLayer
 from gateway.sip.message import Request, Response, parse
-from gateway.sip.registration import Registration
+from gateway.sip.registration import Registration, Registrations
 from gateway.sip.uac import Outcome, Reply, Silence, Unreachable, UserAgentClient
 
 from .wire import US, response
@@ -468,6 +468,74 @@ class TestStop:
         desk.accept()
         desk.see(desk.registration.time_out(attempt, desk.now))
         assert desk.events == [Registered("provider", 300)]
+
+
+class TestSeveral:
+    """Registrations of one endpoint."""
+
+    def several(self) -> tuple[Registrations, UserAgentClient]:
+        numbers = count(1)
+        agent = UserAgent(token=lambda: f"t{next(numbers)}", name="gateway")
+        uac = UserAgentClient(TransactionLayer(), agent)
+        return Registrations(uac, agent), uac
+
+    def add(self, them: Registrations, name: str) -> Locate:
+        (locate,) = them.add(
+            name,
+            f"sip:{name}.example",
+            0.0,
+            aor=f"sip:u@{name}.example",
+            credentials=None,
+            expires=300,
+        )
+        assert isinstance(locate, Locate)
+        return locate
+
+    def test_each_for_itself(self) -> None:
+        them, uac = self.several()
+        first, second = self.add(them, "a"), self.add(them, "b")
+        assert [str(first.hop), str(second.hop)] == ["sip:a.example", "sip:b.example"]
+        assert list(them.by_name) == ["a", "b"]
+        (outcome,) = uac.located(first.key, (), 0.0)
+        assert isinstance(outcome, Unreachable)
+        (event,) = them.receive(outcome, 0.0) or []
+        assert isinstance(event, Unregistered)
+        assert event.name == "a"
+        assert them.deadline == event.retry
+        assert [type(it) for it in them.handle_timer(5.0)] == [Locate]
+        assert them.deadline is None
+
+    def test_a_name_is_one(self) -> None:
+        them, _ = self.several()
+        self.add(them, "a")
+        with pytest.raises(ValueError, match="a is registered already"):
+            self.add(them, "a")
+
+    def test_over(self) -> None:
+        them, uac = self.several()
+        locate = self.add(them, "a")
+        (outcome,) = uac.located(locate.key, (), 0.0)
+        assert isinstance(outcome, Unreachable)
+        them.receive(outcome, 0.0)
+        assert them.remove("a", 1.0) == []
+        assert list(them.by_name) == []
+        assert them.deadline is None
+        assert them.receive(outcome, 1.0) is None
+        assert them.remove("a", 1.0) == them.refresh("a", 1.0) == them.lose(FIRST, 1.0) == []
+
+    def test_all_ends(self) -> None:
+        """An answer, silence, no way; a change of network; a lost connection."""
+        them, uac = self.several()
+        self.add(them, "a")
+        attempt = them.by_name["a"]._asking
+        assert attempt
+        assert them.receive(Reply(attempt, Response(100, "Trying")), 0.0) == []
+        assert them.receive(Silence(attempt), 0.0) != []
+        assert [type(it) for it in them.refresh("a", 1.0)] == [Locate]
+        assert them.lose(FIRST, 1.0) == []
+        assert [type(it) for it in them.remove("a", 1.0)] == [Locate]
+        assert list(them.by_name) == ["a"]
+        assert uac.locating
 
 
 def test_the_contact_is_a_contact() -> None:
