@@ -5,7 +5,7 @@ message came from (the source address alone, never From or User-Agent), `named` 
 user who has proven a password, `route` for the number that was called. Where a trunk's registrar
 is, is learned as it is found. `instructions` fills in what an agent is told. What comes
 from the network enters the instructions in two places only: a number of telephone characters, and
-a header's value from a trunk, which the configuration names, cleaned and capped.
+a header's value from a trusted trunk, which the configuration names, cleaned and capped.
 """
 
 from __future__ import annotations
@@ -51,6 +51,16 @@ class Trunk:
     name: str | None  # None: no trunk of the configuration, a neighbour
     allow: tuple[IpNetwork, ...]
     source: Literal["sdp", "learn"]  # who may send sound: rtp/source.py
+    trusted: bool | None = None  # None: where its address shows who it is
+
+    def is_trusted(self, user: str | None = None) -> bool:
+        """Is what its headers say of the caller to be believed? `user`: who authenticated, if any.
+
+        A neighbour without a trunk is not; a phone that proved a password speaks for itself only.
+        """
+        if self.trusted is not None:
+            return self.trusted
+        return self.name is not None and user is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +139,7 @@ def _trunks(config: Config) -> tuple[Trunk, ...]:
     if not config.trunks:
         return (Trunk(None, PRIVATE, config.media.source),)
     return tuple(
-        Trunk(name, trunk.allow, trunk.source or config.media.source)
+        Trunk(name, trunk.allow, trunk.source or config.media.source, trunk.trusted)
         for name, trunk in config.trunks.items()
     )
 
@@ -194,7 +204,8 @@ def instructions(
 ) -> str:
     """What the agent is told: its text with the known {names} filled in; other braces stay.
 
-    `caller` and `called` are the users of From and of the Request-URI; `now` is local time.
+    `caller` is the user of From, or what a trusted trunk asserts in its place; `called` that of the
+    Request-URI; `now` is local time.
     """
     known = dict.fromkeys(agent.settings.variables, UNKNOWN) | {
         **variables,

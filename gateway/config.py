@@ -145,6 +145,9 @@ class TrunkConfig(Section):
     allow: Annotated[Several[Network], Example("[192.0.2.10, 198.51.100.0/28]")] = ()
     # Overrides media.source; null: as there.
     source: RtpSource | None = None
+    # Is what its headers say of callers believed (P-Asserted-Identity, Diversion, History-Info, X-)?
+    # null: yes where its address shows who it is, no for `users`.
+    trusted: bool | None = None
     # Where we register, as whom, and for how many seconds. Calls that come from there are this
     # trunk's, too. With an empty password nothing is registered; without the key the registrar is
     # told none.

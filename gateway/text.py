@@ -15,8 +15,11 @@ import unicodedata
 UNSAFE = frozenset({"Cc", "Cf", "Zl", "Zp", "Cs", "Co", "Cn"})
 JOINERS = "\u200c\u200d"  # of category Cf, but Persian and Hindi names are misspelt without them
 
+CALLER_ID = 64  # characters of a name or number of a person
+OTHERS = 256  # characters of anything else
 
-def cleaned(text: str, limit: int = 256) -> str:
+
+def cleaned(text: str, limit: int = OTHERS) -> str:
     """`text` in NFC, only what shows of it, at most `limit` characters."""
     shown = (c for c in text[: 4 * limit] if c in JOINERS or unicodedata.category(c) not in UNSAFE)
     return unicodedata.normalize("NFC", "".join(shown))[:limit]

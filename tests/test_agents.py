@@ -124,6 +124,25 @@ class TestWhoMayCall:
         sources = {t.name: t.source for t in map(who.trunk, ["192.0.2.1", "192.0.2.2"]) if t}
         assert sources == {"a": "sdp", "b": "learn"}
 
+    def test_whose_headers_are_believed(self) -> None:
+        """Those of a peer known by its address, not those of its users, unless it is said."""
+        who = directory(
+            trunks={
+                "pbx": {"allow": "192.0.2.1"},
+                "no": {"allow": "192.0.2.2", "trusted": False},
+                "yes": {"allow": "192.0.2.3", "trusted": True},
+            }
+        )
+        by_address = {t.name: t.is_trusted() for t in map(who.named, ["pbx", "no", "yes"]) if t}
+        assert by_address == {"pbx": True, "no": False, "yes": True}
+        of_user = {t.name: t.is_trusted("100") for t in map(who.named, ["pbx", "no", "yes"]) if t}
+        assert of_user == {"pbx": False, "no": False, "yes": True}
+
+    def test_a_neighbour_is_not_believed(self) -> None:
+        trunk = directory().trunk("127.0.0.1")
+        assert trunk is not None
+        assert not trunk.is_trusted()
+
     def test_neighbours_have_the_general_one(self) -> None:
         trunk = directory(media={"source": "sdp"}).trunk("127.0.0.1")
         assert trunk is not None

@@ -51,6 +51,7 @@ class Call:
             from_=party.from_,
             to=party.to,
             trunk=party.trunk,
+            headers=party.headers,
             invited_at=exchange.wall(),
             transcript=[] if exchange.transcripts else None,
         )

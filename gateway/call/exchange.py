@@ -74,6 +74,7 @@ class Party:
     trunk: str | None
     source_mode: Literal["sdp", "learn"]  # who may send RTP
     instructions: str  # the agent's, filled in
+    headers: dict[str, str] = field(default_factory=dict)  # for the record, introduction.py
 
     @property
     def direction(self) -> Literal["inbound", "outbound"]:

@@ -116,6 +116,7 @@ class Record:
     usage: Usage = field(default_factory=Usage)
     transcript: list[Utterance] | None = None
     recording: str | None = None
+    headers: dict[str, str] = field(default_factory=dict)  # of a trusted INVITE, introduction.py
 
     def as_dict(self) -> dict[str, Any]:
         """The record under its contract's names, ready for JSON."""
