@@ -9,38 +9,36 @@ virtual time and in memory.
 from __future__ import annotations
 
 import asyncio
-import json
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 
 import structlog
 
-from .agents import Agent, Directory, Trunk, instructions, variables
+from .agents import Directory
 from .api.server import Readiness, Server, application
 from .backends import profile_of, script_of
 from .call.admission import Admission
-from .call.call import Call
-from .call.ending import Refusal
 from .call.engine import Engine, Ticker, TimerDescriptor
-from .call.exchange import Exchange, Party
+from .call.exchange import Exchange
+from .call.journal import Journal
 from .call.model import Backend
-from .call.record import Record
+from .call.order import Carrier
 from .call.recording import Recording
-from .config import Config
+from .call.switchboard import Switchboard
+from .config import Config, TrunkConfig
 from .config_backends import BackendConfig, SimulatorConfig
 from .realtime.client import Connector, connect, probe
 from .rtp.port import PortPool, RtpPorts
 from .simulator.server import SimulatorServer
 from .sip.address import Uri
+from .sip.digest import Credentials
 from .sip.endpoint import Endpoint
-from .sip.event import Event, Incoming, Registered, Unregistered
+from .sip.event import Event
 from .sip.transport import Binder, Transport, bind_udp
-from .text import cleaned
 
 SWEEP = 5.0  # s between looks at ports in quarantine
 FRESH = 60.0  # s for which a session that was ready proves that a backend is there
@@ -48,8 +46,6 @@ PROBE = 2.0  # s that /readyz waits for a backend
 LAST_ACKS = 1.0  # s that a call that was just answered has to say so; its BYE waits for that
 LAST_BYES = 2.0  # s that the last BYEs have to be answered
 LOOK = 0.02  # s between looks whether they were
-# JSON lets these stand in a text, but a reader may take them for the end of the line
-LINE_ENDS = {ord(end): f"\\u{ord(end):04x}" for end in "\x85\u2028\u2029"}
 
 log = structlog.get_logger()
 
@@ -87,10 +83,7 @@ class Gateway:
         self._admission = Admission(
             at_once=config.sip.max_calls, per_second=config.sip.max_calls_per_second
         )
-        self._calls: dict[str, Call] = {}
-        self._running: set[asyncio.Task[None]] = set()
-        self._tasks: asyncio.TaskGroup
-        self._exchange: Exchange
+        self.switchboard: Switchboard
 
     # -- start and stop
 
@@ -107,7 +100,7 @@ class Gateway:
         stack.push_async_callback(self.transport.close)
         if config.records.audio is not None:
             config.records.audio.mkdir(parents=True, exist_ok=True)
-        self._exchange = Exchange(
+        exchange = Exchange(
             endpoint=self.endpoint,
             act=self.transport.act,
             engine=self.engine,
@@ -125,6 +118,14 @@ class Gateway:
             transcripts=config.records.transcripts,
             recording=_recorder(config.records.audio),
         )
+        self.switchboard = Switchboard(
+            self.directory,
+            exchange,
+            self._admission,
+            self.backends,
+            self._carriers(),
+            Journal(config.records.calls),
+        )
         world.ticker.start(self.engine.tick)
         stack.callback(world.ticker.stop)
         if world.http:
@@ -135,7 +136,7 @@ class Gateway:
 
     async def run(self, group: asyncio.TaskGroup) -> None:
         """Take calls from now on; each runs in `group`."""
-        self._tasks = group
+        self.switchboard.group = group
         self._sweeping = group.create_task(self._sweep())
         log.info(
             "listening",
@@ -148,10 +149,9 @@ class Gateway:
 
     def hang_up_all(self) -> None:
         """Take no more calls, and end those in progress."""
-        self._admission.draining = self.endpoint.draining = True
+        self.endpoint.draining = True
         self._sweeping.cancel()
-        for call in list(self._calls.values()):
-            call.hang_up("shutdown")
+        self.switchboard.hang_up_all()
 
     async def settle(self) -> None:
         """Let the last BYEs be answered, as long as that may take."""
@@ -168,12 +168,11 @@ class Gateway:
     @property
     def calls(self) -> int:
         """Calls in progress."""
-        return len(self._calls)
+        return len(self.switchboard)
 
     async def written(self) -> None:
         """Wait until no call is left, and every record is written."""
-        while self._running:
-            await asyncio.wait(self._running)
+        await self.switchboard.written()
 
     async def readiness(self) -> Readiness:
         """Whether calls are taken, for /readyz; asks a backend's port, never opens a session."""
@@ -186,102 +185,11 @@ class Gateway:
             return True
         return await probe(backend.profile, timeout=PROBE)
 
-    # -- calls
-
     def _admit(self, host: str) -> bool:
         return self.directory.trunk(host) is not None
 
     def _on_event(self, event: Event) -> None:
-        match event:
-            case Incoming():
-                self._invited(event)
-            case Registered() | Unregistered():
-                pass
-            case _:
-                if owner := self._exchange.owners.get(event.call):
-                    owner.receive(event)
-
-    def _invited(self, invite: Incoming) -> None:
-        if self._admission.draining and not self._running:
-            self._turn_away(invite)  # the group of calls may be over, so no call can begin
-            return
-        headers = invite.request.headers
-        trunk = self.directory.trunk(invite.flow.remote[0])
-        assert trunk  # or it had not been admitted
-        to, from_ = Uri.parse(invite.request.uri).name, headers.from_.uri.name
-        plan = self._plan(to, trunk)
-        text = ""
-        if isinstance(plan, Agent):
-            text = instructions(
-                plan,
-                caller=from_,
-                called=to,
-                trunk=trunk,
-                now=datetime.fromtimestamp(self._world.wall()).astimezone(),
-                variables=variables(plan, trunk, headers.get),
-            )
-        party = Party(
-            call_id=f"c-{self._world.number(64):016x}",
-            sip=invite,
-            from_=cleaned(from_) or None,
-            to=cleaned(to) or None,
-            trunk=trunk.name,
-            source_mode=trunk.source,
-            instructions=text,
-        )
-        call = self._calls[invite.call] = Call(party, self._exchange)
-        task = self._tasks.create_task(self._run(call, invite.call, plan))
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
-
-    def _turn_away(self, invite: Incoming) -> None:
-        """Refuse a call that nobody is left to keep a record of."""
-        now = self._loop.time()
-        if no := self._admission.refusal(0, now):
-            self.transport.act(
-                self.endpoint.refuse(invite.call, no.status, now, headers=no.headers)
-            )
-
-    def _plan(self, to: str, trunk: Trunk) -> Agent | Refusal:
-        """Who answers, or why nobody does."""
-        # the new call is not among them yet
-        if refusal := self._admission.refusal(len(self._calls), self._loop.time()):
-            return refusal
-        return self.directory.route(to, trunk) or Refusal(404, "no_route", "No route matches")
-
-    async def _run(self, call: Call, handle: str, plan: Agent | Refusal) -> None:
-        log.debug("call_invited", **call.names)
-        try:
-            record = await call.run(plan, self._backends_of(plan))
-        finally:
-            del self._calls[handle]
-        await self._write(record)
-        log.info(
-            "call_ended",
-            **call.names,
-            agent=record.agent,
-            backend=record.backend,
-            ended_by=record.ended_by,
-            cause=record.cause,
-            status=record.sip_status,
-            seconds=_seconds(record),
-        )
-
-    def _backends_of(self, plan: Agent | Refusal) -> Sequence[Backend]:
-        if isinstance(plan, Refusal):
-            return ()
-        return [self.backends[name] for name in plan.backends if name in self.backends]
-
-    async def _write(self, record: Record) -> None:
-        path = self._config.records.calls
-        if path is None:
-            return
-        line = json.dumps(record.as_dict(), ensure_ascii=False).translate(LINE_ENDS)
-        try:
-            await asyncio.to_thread(_append, path, line)
-        except OSError as error:
-            record.transcript = None  # a log never shows what was said
-            log.error("record_not_written", reason=str(error), record=record.as_dict())
+        self.switchboard.receive(event)
 
     async def _sweep(self) -> None:
         while True:
@@ -292,6 +200,29 @@ class Gateway:
         """Our address on the way to a URI."""
         to = Uri.parse(uri)
         return self.transport.flow((to.host, to.port or 5060)).local[0]
+
+    def _carriers(self) -> dict[str, Carrier]:
+        """The trunks that calls can be made through."""
+        carriers = {}
+        for name, trunk in self._config.trunks.items():
+            uri = trunk.outbound or trunk.register_at
+            if uri is None or not uri.startswith(("sip:", "sips:")):
+                continue
+            way = Uri.parse(uri)
+            registrar = Uri.parse(trunk.register_at).host if trunk.register_at else None
+            carriers[name] = Carrier(
+                name,
+                way,
+                user=trunk.username,
+                host=registrar or (way.host if trunk.username else self._config.sip.public_address),
+                credentials=self._credentials(trunk),
+            )
+        return carriers
+
+    def _credentials(self, trunk: TrunkConfig) -> Credentials | None:
+        if trunk.username is None or trunk.password is None:
+            return None
+        return Credentials(trunk.username, trunk.password.get_secret_value(), token=self._token)
 
     def _token(self) -> str:
         return f"{self._world.number(96):024x}"
@@ -347,14 +278,3 @@ def _lack(settings: BackendConfig) -> str:
 
 def _recorder(folder: Path | None) -> Callable[[str], Recording] | None:
     return None if folder is None else lambda call_id: Recording(folder / f"{call_id}.wav")
-
-
-def _append(path: Path, line: str) -> None:
-    with path.open("a", encoding="utf-8", errors="backslashreplace") as file:
-        file.write(line + "\n")
-
-
-def _seconds(record: Record) -> float | None:
-    if record.answered_at is None or record.ended_at is None:
-        return None
-    return round(record.ended_at - record.answered_at, 1)

@@ -1,7 +1,9 @@
 """The two ends joined: the only place where the protocols meet.
 
+switchboard.py ●  all calls: who answers, who is called, who is in a call
 admission.py    whether one more call is taken
 call.py ●       the life of a call: one task group, from INVITE to record
+order.py        a call that a program wants made: checked, and whom it means
 ending.py       why a call is over, and how the caller is told
 exchange.py     what all calls share, and what is known of whom a call is with
 introduction.py  what an INVITE says of who calls, and how much of it is believed
@@ -20,5 +22,6 @@ appended.py     when each piece of the caller's sound was given to the model
 turns.py        how long each answer took
 transcript.py   who said what, of the assistant only what was heard
 record.py       what is known of a call when it is over
+journal.py ●    the file of records
 recording.py ●  a two-track WAV of a call
 """

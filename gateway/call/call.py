@@ -269,10 +269,8 @@ class Call:
 
     def _complete(self) -> None:
         record = self.record
-        record.ended_at = record.ended_at or self._x.wall()
-        if end := self._ending:
-            record.ended_by, record.cause = end.by, end.cause
-            record.sip_reason = record.sip_reason or end.reason
+        if not self._over.is_set():  # SIP was broken, too
+            self._is_over()
         if self._model:
             record.usage.input_tokens = self._model.session.usage.input_tokens
             record.usage.output_tokens = self._model.session.usage.output_tokens
@@ -307,7 +305,11 @@ class Call:
         self._is_over()
 
     def _is_over(self) -> None:
-        self.record.ended_at = self._x.wall()
+        record = self.record
+        record.ended_at = self._x.wall()
+        if end := self._ending:
+            record.ended_by, record.cause = end.by, end.cause
+            record.sip_reason = record.sip_reason or end.reason
         if self._talk:
             self._x.engine.remove(self._talk.leg)  # no packet follows the BYE
         self._over.set()

@@ -133,6 +133,28 @@ class Record:
         return out
 
 
+def summary(record: Record, state: State) -> dict[str, Any]:
+    """A call as the API shows it, while it lasts and after."""
+    return {
+        "id": record.call_id,
+        "sip_call_id": record.sip_call_id,
+        "direction": record.direction,
+        "state": state,
+        "from": record.from_,
+        "to": record.to,
+        "trunk": record.trunk,
+        "agent": record.agent,
+        "backend": record.backend,
+        "invited_at": _iso(record.invited_at),
+        "answered_at": _iso(record.answered_at),
+        "ended_at": _iso(record.ended_at),
+        "ended_by": record.ended_by,
+        "cause": record.cause,
+        "sip_status": record.sip_status,
+        "sip_reason": record.sip_reason,
+    }
+
+
 def _iso(seconds: float | None) -> str | None:
     if seconds is None:
         return None
