@@ -74,7 +74,14 @@ def test_health_and_readiness(tmp_path: Path) -> None:
                 body = await response.json()
             assert (response.status, body) == (
                 200,
-                {"ready": True, "sip": True, "backend": True, "draining": False},
+                {
+                    "ready": True,
+                    "sip": True,
+                    "backend": True,
+                    "draining": False,
+                    "reachable": True,
+                    "registrations": {},
+                },
             )
 
     asyncio.run(main())

@@ -11,7 +11,8 @@ Left out on purpose: TLS (a reverse proxy's work) and access logs.
 from __future__ import annotations
 
 import hmac
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from types import MappingProxyType
 from typing import NamedTuple, Self
 
 import structlog
@@ -29,11 +30,16 @@ class Readiness(NamedTuple):
     sip: bool  # a SIP socket is bound
     backend: bool  # at least one backend can be reached
     draining: bool  # the process is going down
+    reachable: bool = True  # a call can come in: False while we are registered nowhere, and must be
+    registrations: Mapping[str, str] = MappingProxyType({})  # by trunk: `registered`, or why not
 
     @property
     def ready(self) -> bool:
-        """All of it is as a call needs it."""
-        return self.sip and self.backend and not self.draining
+        """All of it is as a call needs it.
+
+        A trunk that is not registered takes nothing from the others: it is told, and no more.
+        """
+        return self.sip and self.backend and self.reachable and not self.draining
 
 
 def application(
@@ -47,7 +53,7 @@ def application(
 
     async def readyz(request: web.Request) -> web.Response:
         now = await readiness()
-        body = {"ready": now.ready, **now._asdict()}
+        body = {"ready": now.ready, **now._asdict(), "registrations": dict(now.registrations)}
         return web.json_response(body, status=200 if now.ready else 503)
 
     app.router.add_get("/healthz", healthz)

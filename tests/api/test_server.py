@@ -64,7 +64,20 @@ class TestHealth:
     def test_ready(self) -> None:
         [(status, body, _)] = asking("/readyz")
         assert status == 200
-        assert body == {"ready": True, "sip": True, "backend": True, "draining": False}
+        assert body == {
+            "ready": True,
+            "sip": True,
+            "backend": True,
+            "draining": False,
+            "reachable": True,
+            "registrations": {},
+        }
+
+    def test_where_it_is_registered(self) -> None:
+        """One that is not is told, and takes nothing from the others."""
+        state = {"provider": "403 Forbidden", "other": "registered"}
+        [(status, body, _)] = asking("/readyz", readiness=READY._replace(registrations=state))
+        assert (status, body["registrations"]) == (200, state)
 
     @pytest.mark.parametrize(
         "state",
@@ -72,6 +85,7 @@ class TestHealth:
             Readiness(sip=False, backend=True, draining=False),
             Readiness(sip=True, backend=False, draining=False),
             Readiness(sip=True, backend=True, draining=True),
+            Readiness(sip=True, backend=True, draining=False, reachable=False),
         ],
     )
     def test_not_ready_says_what_is_missing(self, state: Readiness) -> None:
