@@ -1,0 +1,113 @@
+"""Onward: where a call of a trunk may be transferred to, and how it gets there. Pure.
+
+What the model names is a place of the agent's, a URI of the operator's: it may be anywhere. What a
+peer asks for is anybody's: it goes through the trunk's own way out, and only to hosts that are the
+trunk's (`outbound`, its registrar, what it may call from), whatever it has written; so nobody dials
+the world at our cost by a REFER.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from ipaddress import IPv4Network, IPv6Network, ip_address
+from typing import Literal
+from urllib.parse import quote
+
+from gateway.sip.address import Uri
+from gateway.sip.grammar import SipError
+from gateway.sip.replaces import Replaces, split_target
+
+from .exchange import Destination
+from .order import Carrier
+
+ANONYMOUS = "anonymous"  # who calls, where nobody knows
+SAFE = "-_.!~*'()&=+$,;?/"  # of a user, RFC 3261 §25.1
+
+Headers = Sequence[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Onward:
+    """How the calls of one trunk are transferred; of a neighbour without a trunk, the defaults."""
+
+    by: Literal["refer", "attended", "bridge"] = "refer"
+    accepts: bool = False  # may the peer move our calls
+    allow: tuple[IPv4Network | IPv6Network, ...] = ()  # what it may call from
+    carrier: Carrier | None = None  # its way out; None: it has none
+
+    def referral(self, uri: str) -> str:
+        """A place as it stands in a Refer-To: a number is one of the trunk's."""
+        way = self.carrier
+        target = Uri.parse(uri)
+        return str(_at(target, way.uri)) if way and target.scheme == "tel" else uri
+
+    def destination(self, uri: str, *, caller: str | None, headers: Headers) -> Destination | None:
+        """How we call a place ourselves; None: there is no way to it.
+
+        `caller` is whom the place shall see: who is transferred.
+        """
+        way, target = self.carrier, Uri.parse(uri)
+        if way is None:
+            return None if target.scheme == "tel" else self._call(uri, None, caller, headers)
+        if target.scheme == "tel" or _same(target, way.uri):
+            return self._call(str(_at(target, way.uri)), None, caller, headers)
+        return self._call(uri, str(replace(way.uri, user=None)), caller, headers)
+
+    def asked(self, target: str, *, caller: str | None, headers: Headers) -> Destination | None:
+        """How we call whom the peer wants us to (Refer-To); None: it may not want that."""
+        try:
+            uri, replaces = split_target(target)
+            wanted = Uri.parse(uri)
+        except SipError:
+            return None
+        if not (self.accepts and self.carrier and wanted.user and self._permits(wanted)):
+            return None
+        clean = Uri(wanted.scheme, wanted.user, wanted.host, wanted.port)  # no parameters of its
+        return self.destination(
+            str(clean), caller=caller, headers=[*headers, *_replacing(replaces)]
+        )
+
+    def _permits(self, target: Uri) -> bool:
+        """Is this host the trunk's own?"""
+        if target.scheme == "tel" or (self.carrier and _same_host(target, self.carrier.uri)):
+            return True
+        try:
+            address = ip_address(target.host.strip("[]"))
+        except ValueError:
+            return False
+        return target.scheme in ("sip", "sips") and any(address in it for it in self.allow)
+
+    def _call(
+        self, target: str, route: str | None, caller: str | None, headers: Headers
+    ) -> Destination:
+        way = self.carrier
+        user = caller or (way.user if way else None) or ANONYMOUS
+        return Destination(
+            target=target,
+            route=route,
+            from_user=quote(user, safe=SAFE),
+            from_host=way.host if way else None,
+            headers=tuple(headers),
+            credentials=way.credentials if way else None,
+        )
+
+
+def _at(target: Uri, way: Uri) -> Uri:
+    """The same user, as the trunk's way out has it; a number without its visual separators."""
+    user = target.user or ""
+    if target.scheme == "tel":
+        user = "".join(character for character in user if character not in "-.()")
+    return Uri(way.scheme, user, way.host, way.port, way.params)
+
+
+def _same(target: Uri, way: Uri) -> bool:
+    return _same_host(target, way) and target.port in (None, way.port)
+
+
+def _same_host(target: Uri, way: Uri) -> bool:
+    return target.host.lower() == way.host.lower()
+
+
+def _replacing(replaces: Replaces | None) -> Headers:
+    return [("Replaces", str(replaces))] if replaces else []
