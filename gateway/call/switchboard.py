@@ -24,6 +24,7 @@ from .admission import Admission
 from .call import Call
 from .ending import HANG_UP, Refusal
 from .exchange import Exchange, Party
+from .introduction import introduce
 from .journal import Journal
 from .model import Backend
 from .order import Carrier, Order, OrderError, choose, destination
@@ -84,23 +85,25 @@ class Switchboard:
         if self._admission.draining and not self._running:
             self._turn_away(invite)  # the group of calls may be over, so no call can begin
             return
-        headers = invite.request.headers
         trunk = self._trunk_of(invite)
         assert trunk  # or it had not been admitted
-        to, from_ = Uri.parse(invite.request.uri).name, headers.from_.uri.name
+        user = invite.identity.user if invite.identity else None
+        caller = introduce(invite.request.headers, trusted=trunk.is_trusted(user))
+        to = Uri.parse(invite.request.uri).name
         plan = self._plan(to, trunk)
         text = ""
         if isinstance(plan, Agent):
-            known = variables(plan, trunk, headers.get)
-            text = self._instructions(plan, from_, to, trunk, known)
+            known = variables(plan, trunk, caller.header)
+            text = self._instructions(plan, caller.number, to, trunk, known)
         party = Party(
             call_id=self._new_id(),
             sip=invite,
-            from_=cleaned(from_) or None,
+            from_=caller.from_,
             to=cleaned(to) or None,
             trunk=trunk.name,
             source_mode=trunk.source,
             instructions=text,
+            headers=caller.headers,
         )
         self._begin(party, plan)
 
