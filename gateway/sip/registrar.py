@@ -18,12 +18,14 @@ from .address import NameAddr
 from .event import Flow, Identity
 from .grammar import SipError, param
 from .message import Request
+from .schedule import Schedule
 from .uas import Rejection
 
 MIN_EXPIRES: Final = 60  # s; a phone that would come more often is told so (423)
 MAX_EXPIRES: Final = 3600  # s; also what is given where nothing is asked for (§10.2)
 MAX_CONTACT: Final = 512  # characters
 
+_Key = tuple[str | None, str | None]  # trunk and user, as an Identity has them
 _DIGITS = re.compile(r"[0-9]{1,10}")
 
 
@@ -42,12 +44,26 @@ class Registrar:
     """The bindings of all users of all trunks."""
 
     def __init__(self) -> None:
-        self._bindings: dict[tuple[str | None, str | None], Binding] = {}
+        self._bindings: dict[_Key, Binding] = {}
+        self._schedule: Schedule[_Key] = Schedule()
+
+    @property
+    def deadline(self) -> float | None:
+        return self._schedule.deadline
+
+    def handle_timer(self, now: float) -> None:
+        """Forget bindings that have expired."""
+        for key in self._schedule.pop_due(now):
+            del self._bindings[key]
 
     def find(self, trunk: str, user: str, now: float) -> Binding | None:
         """Where this user's phone is, if it is registered."""
         binding = self._bindings.get((trunk, user))
         return binding if binding and binding.expires_at > now else None
+
+    def uses(self, flow: Flow) -> bool:
+        """Is this the way to a phone?"""
+        return any(binding.flow == flow for binding in self._bindings.values())
 
     def receive(self, request: Request, identity: Identity, flow: Flow, now: float) -> Rejection:
         """The answer, with the binding as it is then (§10.3); 200 or a refusal."""
@@ -71,12 +87,14 @@ class Registrar:
             if expires == 0:
                 if old and contact in {"*", old.contact}:
                     self._bindings.pop(key, None)
+                    self._schedule.set(key, None)
             else:
                 until = now + min(expires, MAX_EXPIRES)
                 self._bindings[key] = Binding(contact, flow, until, headers.call_id, cseq)
+                self._schedule.set(key, until)
         return self._answer(key, now)
 
-    def _answer(self, key: tuple[str | None, str | None], now: float) -> Rejection:
+    def _answer(self, key: _Key, now: float) -> Rejection:
         binding = self._bindings.get(key)
         if binding is None or binding.expires_at <= now:
             return Rejection(200)

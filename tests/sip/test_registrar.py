@@ -65,6 +65,21 @@ def test_until_it_expires() -> None:
     assert receive(registrar, register(cseq=2), 300.0) == Rejection(200)
 
 
+def test_it_is_forgotten() -> None:
+    """Nothing is left of a phone that went without a word."""
+    registrar = Registrar()
+    assert registrar.deadline is None
+    receive(registrar, register(f"Contact: <{DESK}>;expires=300"))
+    assert registrar.uses(FLOW)
+    assert not registrar.uses(OTHER)
+    assert registrar.deadline == 300.0
+    registrar.handle_timer(299.0)
+    assert registrar.uses(FLOW)
+    registrar.handle_timer(300.0)
+    assert not registrar.uses(FLOW)
+    assert registrar.deadline is None
+
+
 @pytest.mark.parametrize(
     ("headers", "granted"),
     [
@@ -115,6 +130,7 @@ def test_removed(headers: tuple[str, ...]) -> None:
     receive(registrar, register(f"Contact: <{DESK}>;expires=300"))
     assert receive(registrar, register(*headers, cseq=2)) == Rejection(200)
     assert contact_of(registrar) is None
+    assert registrar.deadline is None
     assert receive(registrar, register(*headers, cseq=3)) == Rejection(200)
 
 
