@@ -25,7 +25,7 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"sip", "sdp", "rtp", "audio", "realtime"}),
     frozenset({"call"}),
     frozenset({"api", "simulator"}),
-    frozenset({"backends"}),
+    frozenset({"backends", "nat"}),
     frozenset({"app"}),
     frozenset({"demo"}),
     frozenset({"cli"}),
