@@ -62,9 +62,10 @@ def serve(config: ConfigFile = None) -> None:
 def check(config: ConfigFile = None) -> None:
     """Validate a configuration; print every mistake with file, line and path."""
     from .config_notices import notices
+    from .nat import notices as unreachable
 
     settings = _load(config)
-    for notice in notices(settings):
+    for notice in [*notices(settings), *unreachable(settings)]:
         out.print(f"note: {notice}", markup=False)
     out.print(f"{config or 'the built-in configuration'} is valid.", markup=False)
 

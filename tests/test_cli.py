@@ -45,6 +45,16 @@ def test_a_valid_file_and_what_has_no_effect_yet(capsys: pytest.CaptureFixture[s
     assert out.rstrip().endswith("is valid.")
 
 
+def test_an_address_that_a_trunk_cannot_reach_is_noted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "nat.yaml"
+    file.write_text("sip: {listen: udp:10.0.0.5:5060}\ntrunks: {pbx: {allow: 192.0.2.10}}\n")
+
+    assert main(["check", "--config", str(file)]) == 0
+    assert "note: trunks.pbx: 192.0.2.10 is public" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("command", ["check", "serve"])
 def test_every_mistake_is_printed_and_nothing_started(
     command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
