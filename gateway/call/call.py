@@ -300,7 +300,8 @@ class Call:
     def _ended(self, event: Ended) -> None:
         if self._ending is None:
             self._ending = ended_by_them(event, self.record)
-            self.record.sip_reason = cleaned(event.reason) if event.reason else None
+        if event.reason and self._ending.reason is None:  # of theirs, or of ours
+            self.record.sip_reason = cleaned(event.reason)
         self.record.sip_status = event.status
         self._is_over()
 
