@@ -23,7 +23,10 @@ START = 30.0  # s, on a busy machine
 
 
 class Service:
-    """A running gateway. `sip` is its port, `rtp` its first and last media port."""
+    """A running gateway.
+
+    `sip` is its port for UDP and TCP, `rtp` its first and last media port.
+    """
 
     def __init__(self, program: Program, folder: Path, sip: int, http: int, rtp: int) -> None:
         self.sip = sip
@@ -83,6 +86,21 @@ class Service:
         except OSError:
             return 0
 
+    def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+        """Ask its HTTP interface; the JSON that it answers, an error's too."""
+        request = urllib.request.Request(
+            f"http://{HOST}:{self._http}{path}",
+            None if body is None else json.dumps(body).encode(),
+            {"Content-Type": "application/json"},
+            method=method,
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                return json.loads(answer.read())
+        except urllib.error.HTTPError as error:
+            with error:
+                return json.loads(error.read())
+
     def wait_until_ready(self) -> None:
         """Wait for /readyz."""
         until(lambda: self.get("/readyz") == 200 or not self._program.running, "/readyz", START)
@@ -110,12 +128,14 @@ def serving(folder: Path, config: Mapping[str, Any]) -> Iterator[Service]:
     folder.mkdir(parents=True, exist_ok=True)
     sip, http, rtp = free_port(), free_port(socket.SOCK_STREAM), free_range(RTP_PORTS)
     ours: dict[str, dict[str, Any]] = {
-        "sip": {"listen": f"udp:{HOST}:{sip}"},
+        "sip": {"listen": [f"udp:{HOST}:{sip}", f"tcp:{HOST}:{sip}"]},
         "media": {"listen": HOST, "ports": f"{rtp}-{rtp + RTP_PORTS - 1}"},
         "api": {"listen": f"{HOST}:{http}"},
         "records": {"calls": str(folder / "calls.jsonl"), "audio": str(folder / "audio")},
     }
-    tree = {**config, **{key: {**value, **config.get(key, {})} for key, value in ours.items()}}
+    if more := config.get("sip", {}).get("listen"):  # beside ours, as TLS
+        ours["sip"]["listen"] += more
+    tree = {**config, **{key: {**config.get(key, {}), **value} for key, value in ours.items()}}
     file = folder / "gateway.yaml"
     file.write_text(json.dumps(tree), encoding="utf-8")  # JSON is YAML 1.2
     command = [sys.executable, "-m", "gateway", "serve", "--config", str(file)]
