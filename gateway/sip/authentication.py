@@ -41,7 +41,7 @@ MAX_COUNTS = 10_000  # nonces in use whose count is kept
 RATE, BURST = 8.0, 16.0  # requests in a second, and at once, that a strange address is answered
 MAX_STRANGERS = 4096  # addresses that this is kept of
 MAX_ANSWERS = 4  # Authorization headers of a request that are looked at
-SLACK = 256  # bytes: the challenges of one realm, and what a response adds to its echo
+SLACK = 320  # bytes: the challenges of one realm but for its name, and what else is no echo
 
 _TIME, _SALT, _MAC = 6, 6, 12  # bytes of a nonce; 24 are 32 characters of base64
 _NONCE = re.compile(r"[A-Za-z0-9_\-]{32}")
@@ -181,8 +181,8 @@ class Screen:
         """May this be sent to a stranger? Not what is much more than its request was (RFC 3261
         §26.3.2.4); on a connection nobody can be somebody else.
         """
-        limit = len(request.encode()) + SLACK * len(self._realms)
-        return flow.transport != "udp" or len(answer) <= limit
+        more = sum(SLACK + len(OFFERED) * len(realm) for realm in self._realms)
+        return flow.transport != "udp" or len(answer) <= len(request.encode()) + more
 
     def _authenticate(self, request: Request, host: str, now: float) -> Identity | Rejection:
         stale = False
