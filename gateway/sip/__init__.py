@@ -26,10 +26,18 @@ provisional.py  reliable provisional responses (RFC 3262)
 refer.py        transfers by REFER, in both roles (RFC 3515, RFC 4488)
 replaces.py     a call that takes the place of another (RFC 3891)
 info.py         digits in INFO
-invite.py       one call: the INVITE usage of a dialog (§9, §13, §14, §15)
+session.py      what the parts of a call share
+redirect.py     whom else to call (§8.1.3.4)
+initiate.py     a call of ours begins: forks, redirection, CANCEL (§13.2, §9.1)
+accept.py       an INVITE of the peer's is answered: 18x, 2xx until its ACK (§13.3)
+modify.py       a session is modified by re-INVITE and UPDATE (§14, RFC 3311)
+offer.py        which offer is in the way of which (RFC 3264 §4)
+terminate.py    a call ends (§15)
+invite.py       one call: these parts together, the INVITE usage of a dialog
 endpoint.py     the whole of it: bytes in, outputs and a deadline out
 stream.py       messages out of a byte stream, and how long a connection may live (§18.3, RFC 5626)
 stun.py         a STUN request on the SIP port (RFC 5626 §4.4.2)
+tls.py ●        certificates, ours and those that we trust (RFC 5922)
 connection.py ● TCP and TLS connections, those that come in and those that we dial
 resolver.py ●   asks DNS, and remembers
 transport.py ●  all listening addresses, the one timer, and what the endpoint wants done

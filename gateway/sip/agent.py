@@ -13,25 +13,28 @@ from .grammar import hostport
 from .layer import MAGIC_COOKIE
 from .message import Headers, Request, Response
 
-METHODS = ("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS")
+METHODS = (
+    "INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "PRACK", "UPDATE", "INFO", "REFER", "NOTIFY",
+)  # fmt: skip
 ALLOW = ("Allow", ", ".join(METHODS))
-EXTENSIONS: tuple[str, ...] = ()  # option tags; an empty Supported says "none", §20.37
+EXTENSIONS = ("100rel", "timer", "replaces", "norefersub")  # RFC 3262, 4028, 3891, 4488
 SUPPORTED = ("Supported", ", ".join(EXTENSIONS))
 SDP = "application/sdp"
 ACCEPT = ("Accept", SDP)
 
 _PHRASES = {
-    100: "Trying", 180: "Ringing", 183: "Session Progress", 200: "OK",
+    100: "Trying", 180: "Ringing", 183: "Session Progress", 200: "OK", 202: "Accepted",
     302: "Moved Temporarily", 400: "Bad Request", 401: "Unauthorized", 403: "Forbidden",
     404: "Not Found", 405: "Method Not Allowed", 406: "Not Acceptable", 408: "Request Timeout",
     410: "Gone",
     415: "Unsupported Media Type", 416: "Unsupported URI Scheme", 420: "Bad Extension",
+    422: "Session Interval Too Small", 469: "Bad Info Package",
     423: "Interval Too Brief",
     480: "Temporarily Unavailable", 481: "Call/Transaction Does Not Exist",
     482: "Loop Detected", 483: "Too Many Hops", 484: "Address Incomplete", 486: "Busy Here",
-    487: "Request Terminated", 488: "Not Acceptable Here", 491: "Request Pending",
+    487: "Request Terminated", 488: "Not Acceptable Here", 489: "Bad Event", 491: "Request Pending",
     500: "Server Internal Error", 501: "Not Implemented", 503: "Service Unavailable",
-    505: "Version Not Supported",
+    504: "Server Time-out", 505: "Version Not Supported",
     600: "Busy Everywhere", 603: "Decline", 606: "Not Acceptable",
 }  # fmt: skip
 
@@ -55,10 +58,16 @@ def content(body: bytes) -> list[tuple[str, str]]:
 
 class UserAgent:
     def __init__(
-        self, *, token: Callable[[], str], name: str, public_address: str | None = None
+        self,
+        *,
+        token: Callable[[], str],
+        name: str,
+        public_address: str | None = None,
+        session_expires: int = 0,
     ) -> None:
         self.token = token
         self.name = name
+        self.session_expires = session_expires  # s, of session_timer.py
         self._public_address = public_address  # a host; the port is the listening one
 
     def sent_by(self, flow: Flow) -> str:

@@ -1,7 +1,7 @@
 """A dialog: tags, CSeq, route set, remote target (RFC 3261 §12).
 
-Pure. Left out on purpose: early dialogs of a call we place (nothing that needs one, PRACK or
-UPDATE, is spoken yet) and the sips rule of §12.1.1.
+Pure. A call that we place has one early dialog for each tag that rings (`establish`), of which one
+is confirmed. Left out on purpose: the sips rule of §12.1.1.
 """
 
 from __future__ import annotations
@@ -60,6 +60,11 @@ class Dialog:
             local_cseq=request.headers.cseq.number,
             remote_cseq=None,
         )
+
+    def confirm(self, response: Response) -> None:
+        """The 2xx to our INVITE came: only its route set counts from now on (§13.2.2.4)."""
+        self.route_set = response.headers.elements("Record-Route")[::-1]
+        self.refresh(response)
 
     def owns(self, request: Request) -> bool:
         """Is this request the peer's, within this dialog (§12.2.2)? Our own tag is known."""

@@ -42,6 +42,7 @@ from .message import Request, Response, parse
 from .multipart import unwrapped
 from .route import response_flow
 from .schedule import Schedule
+from .session_timer import INTERVAL, inspect_interval
 from .uac import Outcome, Reply, Silence, Unreachable, UserAgentClient
 from .uas import Rejection, inspect
 
@@ -79,6 +80,8 @@ class Endpoint:
 
     `token` returns a new random string of token characters, at least 64 bits, at each call.
     `public_address` is the host written into Via and Contact; by default the flow's own.
+    `session_expires`: after how many seconds a call that nobody refreshed is over (RFC 4028), 90
+    or more; 0: we do not ask for that.
     """
 
     def __init__(
@@ -87,11 +90,17 @@ class Endpoint:
         token: Callable[[], str],
         user_agent: str = "gateway",
         public_address: str | None = None,
+        session_expires: int = INTERVAL,
         max_transactions: int = MAX_TRANSACTIONS,
     ) -> None:
         self.counts: Counter[str] = Counter()  # what was ignored or answered without a call
         self.draining = False  # OPTIONS is answered 503; refusing calls is their owner's
-        self._agent = UserAgent(token=token, name=user_agent, public_address=public_address)
+        self._agent = UserAgent(
+            token=token,
+            name=user_agent,
+            public_address=public_address,
+            session_expires=session_expires,
+        )
         self._max_transactions = max_transactions
         self._layer = TransactionLayer()
         self._uac = UserAgentClient(self._layer, self._agent)
@@ -239,11 +248,13 @@ class Endpoint:
             return self._reject_stateless(request, flow, OVERLOAD)
         if self._layer.is_merged(request):
             return self._reject(request, flow, Rejection(482), now)
-        if rejection := inspect(request):
+        if rejection := inspect(request) or inspect_interval(request):
             return self._reject(request, flow, rejection, now)
         match request.method:
             case "INVITE":
                 return self._receive_invite(request, flow, now)
+            case "REFER":
+                return self._reject(request, flow, Rejection(603), now)  # out of a call
             case "OPTIONS" if self.draining:
                 return self._reject(request, flow, Rejection(503, (RETRY_AFTER,)), now)
             case "OPTIONS":
@@ -259,16 +270,22 @@ class Endpoint:
 
     # commands: what the owner of a call does; on a call that has ended they do nothing
 
-    def ring(self, call: str, now: float) -> list[Output]:
-        """180 to an INVITE that waits."""
+    def ring(self, call: str, now: float, *, body: bytes = b"") -> list[Output]:
+        """180 to an INVITE that waits; 183 with a session description, for early media.
+
+        Sent reliably where the peer requires that, or supports it and there is a body. Of an INVITE
+        without an offer the body is ours, and Confirmed brings its answer.
+        """
         usage = self._usages.get(call)
-        return self._after(usage, usage.ring(now)) if usage else []
+        return self._after(usage, usage.ring(body, now)) if usage else []
 
     def answer(self, call: str, body: bytes, now: float) -> list[Output]:
-        """200 with SDP to the INVITE or re-INVITE that waits, resent until its ACK comes.
+        """200 with SDP to the INVITE, re-INVITE or UPDATE that waits (the UPDATE first).
 
-        Without an ACK in 32 s: BYE and Ended("network", "no_ack"). Nothing if none waits, which
-        is so when the peer has withdrawn a re-INVITE.
+        That to an INVITE is resent until its ACK comes; without one in 32 s: BYE and
+        Ended("network", "no_ack"). Nothing if none waits, which is so when the peer has withdrawn a
+        re-INVITE. A 200 waits for the PRACK of a session description that was sent before it, and
+        leaves out what was agreed by that.
         """
         usage = self._usages.get(call)
         return self._after(usage, usage.answer(body, now)) if usage else []
@@ -282,9 +299,9 @@ class Endpoint:
         reason: str | None = None,
         headers: Sequence[tuple[str, str]] = (),
     ) -> list[Output]:
-        """Refuse the INVITE or re-INVITE that waits. `reason`: another phrase than the RFC's.
+        """Refuse the INVITE, re-INVITE or UPDATE that waits (the UPDATE first).
 
-        ValueError for a status below 300.
+        `reason`: another phrase than the RFC's. ValueError for a status below 300.
         """
         if status < 300:
             raise ValueError(f"{status} does not refuse")
@@ -313,15 +330,24 @@ class Endpoint:
         headers: Sequence[tuple[str, str]] = (),
         route: str | None = None,
         credentials: Credentials | None = None,
+        redirects: bool = False,
     ) -> tuple[str, list[Output]]:
         """Call `target`, over `flow` or to wherever its URI leads. Returns the new call's handle.
 
         `from_uri` is a URI, or a name and a URI in brackets; SipError (a ValueError) if neither.
         `route`: the URI of a proxy to send it by. `credentials` answer the challenges of this call.
+        `redirects`: ask whom a 3xx names, at most five; else it is a refusal.
         """
         usage = InviteUsage(self._agent.token(), self._layer, self._uac, self._agent, flow)
         outputs = usage.place(
-            target, from_uri, headers, body, now, route=route, credentials=credentials
+            target,
+            from_uri,
+            headers,
+            body,
+            now,
+            route=route,
+            credentials=credentials,
+            redirects=redirects,
         )
         self._usages[usage.call] = usage
         return usage.call, self._after(usage, outputs)
@@ -331,10 +357,33 @@ class Endpoint:
         usage = self._usages.get(call)
         return usage.call_id if usage else None
 
+    def allows(self, call: str, method: str) -> bool:
+        """Does the peer take this method, by its latest Allow? True where it said nothing."""
+        usage = self._usages.get(call)
+        return usage is not None and usage.allows(method)
+
     def reinvite(self, call: str, body: bytes, now: float) -> list[Output]:
-        """Offer another session. Refused(491) at once while another offer is open."""
+        """Offer another session. Refused(491) at once while another offer is open.
+
+        Where the peer's offer meets ours, ours is sent again after a while, as it is, up to three
+        times; then Refused(491).
+        """
         usage = self._usages.get(call)
         return self._after(usage, usage.reinvite(body, now)) if usage else []
+
+    def update(self, call: str, body: bytes, now: float) -> list[Output]:
+        """Offer another session by UPDATE, if the peer allows that, else as reinvite().
+
+        Before the call is answered only by UPDATE, and only where the first offer has been answered
+        reliably: else Refused(491).
+        """
+        usage = self._usages.get(call)
+        return self._after(usage, usage.update(body, now)) if usage else []
+
+    def inform(self, call: str, content_type: str, body: bytes, now: float) -> list[Output]:
+        """INFO with this body; what the peer makes of it is not told."""
+        usage = self._usages.get(call)
+        return self._after(usage, usage.inform(content_type, body, now)) if usage else []
 
     # pieces
 
@@ -398,6 +447,6 @@ def _deliver(usage: InviteUsage, outcome: Outcome, now: float) -> list[Output]:
         case Reply(attempt, response):
             return usage.receive_response(attempt, response, now)
         case Silence(attempt):
-            return usage.time_out(attempt, now)
+            return usage.silence(attempt, now)
         case Unreachable(attempt):
-            return usage.unreachable(attempt)
+            return usage.unreachable(attempt, now)

@@ -12,6 +12,9 @@ from __future__ import annotations
 
 import re
 
+from .message import Request
+from .uas import Rejection
+
 RELAY, PLAIN = "application/dtmf-relay", "application/dtmf"
 DTMF_TYPES = (RELAY, PLAIN)
 DURATION_MS = 160  # what most send
@@ -26,6 +29,15 @@ _DIGITS = {
     **{digit.lower().encode(): digit for digit in "ABCD"},
     **{str(number).encode(): digit for number, digit in enumerate(_EVENTS)},
 }
+
+
+def inspect_info(content_type: str, request: Request) -> Rejection | None:
+    """Say why an INFO cannot be taken (RFC 6086 §4.2.2); one without a body always can."""
+    if content_type in DTMF_TYPES or not (request.body or request.headers.get("Info-Package")):
+        return None
+    if request.headers.get("Info-Package"):
+        return Rejection(469, (("Recv-Info", ""),))
+    return Rejection(415, (("Accept", ", ".join(DTMF_TYPES)),))
 
 
 def digits(content_type: str, body: bytes) -> list[str]:

@@ -106,7 +106,7 @@ class SessionTimer:
         """Take the 2xx to our request: without the header there is no timer (§7.2)."""
         told = _told(response.headers)
         if told is None:
-            self._stop()
+            self.stop()
         else:
             self._start(max(told.interval, MIN_SE), told.refresher != "uas", now)
 
@@ -126,13 +126,6 @@ class SessionTimer:
 
     # as the server
 
-    def inspect(self, request: Request) -> Rejection | None:
-        """Refuse an interval that is too small, of a peer that can ask for another (§9)."""
-        asked = _told(request.headers)
-        if asked is None or asked.interval >= MIN_SE or not _knows(request):
-            return None
-        return Rejection(422, (("Min-SE", str(MIN_SE)),))
-
     def answer(self, request: Request, now: float) -> list[tuple[str, str]]:
         """The headers of our 2xx, which is sent now: the table of §9, both columns.
 
@@ -142,7 +135,7 @@ class SessionTimer:
         asked, knows = _told(request.headers), _knows(request)
         wanted = asked.interval if asked else self._wanted if knows else 0
         if not wanted:
-            self._stop()
+            self.stop()
             return []
         least = max(_min_se(request.headers), MIN_SE)
         interval = max(min(wanted, self._wanted or wanted), least)
@@ -156,7 +149,7 @@ class SessionTimer:
     def handle_timer(self, now: float) -> Due | None:
         """Say what is due. A refresh that is due is not due again before it has failed."""
         if self._end is not None and self._end <= now:
-            self._stop()
+            self.stop()
             return Due.EXPIRED
         if self._refresh is not None and self._refresh <= now:
             self._refresh = None
@@ -168,9 +161,18 @@ class SessionTimer:
         self._end = now + interval - min(MARGIN, interval / 3)
         self._refresh = now + interval / 2 if refreshing else None
 
-    def _stop(self) -> None:
+    def stop(self) -> None:
+        """The session is not timed, or over."""
         self._agreed = self._refresh = self._end = None
         self._refreshing = False
+
+
+def inspect_interval(request: Request) -> Rejection | None:
+    """Refuse an interval that is too small, of a peer that can ask for another (§9)."""
+    asked = _told(request.headers) if request.method in {"INVITE", "UPDATE"} else None
+    if asked is None or asked.interval >= MIN_SE or not _knows(request):
+        return None
+    return Rejection(422, (("Min-SE", str(MIN_SE)),))
 
 
 def _told(headers: Headers) -> SessionExpires | None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from .address import NameAddr, Uri
 from .agent import ACCEPT, ALLOW, EXTENSIONS, METHODS, SDP
 from .grammar import SipError
-from .message import Request
+from .message import Request, Response
 
 _HOPS = re.compile(r"0{0,32}[0-9]{1,3}")
 # of RFC 3261, 3262, 3311, 3428, 3515, 3903, 6086 and 6665
@@ -38,6 +38,7 @@ def inspect(request: Request) -> Rejection | None:
         or _inspect_hops(request)
         or _inspect_extensions(request)
         or (_inspect_invite(request) if request.method == "INVITE" else None)
+        or (_inspect_content(request) if request.method in {"PRACK", "UPDATE"} else None)
     )
 
 
@@ -109,7 +110,7 @@ def _inspect_content(request: Request) -> Rejection | None:
     return Rejection(415, (ACCEPT,))
 
 
-def is_sdp(request: Request) -> bool:
+def is_sdp(message: Request | Response) -> bool:
     """Is the body declared to be a session description?"""
-    content = (request.headers.get("Content-Type") or "").partition(";")[0]
+    content = (message.headers.get("Content-Type") or "").partition(";")[0]
     return content.strip(" \t").lower() == SDP

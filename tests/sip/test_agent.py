@@ -96,10 +96,10 @@ def test_phrases() -> None:
 
 def test_capabilities() -> None:
     """
-    What OPTIONS is told (§11.2). An empty Supported says that there is no extension (§20.37).
+    What OPTIONS is told (§11.2).
     """
     assert capabilities() == [
-        ("Allow", "INVITE, ACK, CANCEL, BYE, OPTIONS"),
+        ("Allow", "INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE, INFO, REFER, NOTIFY"),
         ("Accept", "application/sdp"),
-        ("Supported", ""),
+        ("Supported", "100rel, timer, replaces, norefersub"),
     ]

@@ -40,7 +40,7 @@ class TestOutOfDialogs:
             assert wire.receive(request("OPTIONS")) == ["SIP/2.0 200 OK"]
         assert wire.sent[0] == wire.sent[1]
         headers = wire.last.headers
-        assert headers.get("Allow") == "INVITE, ACK, CANCEL, BYE, OPTIONS"
+        assert headers.get("Allow") == "INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE, INFO, REFER, NOTIFY"
         assert headers.get("Accept") == "application/sdp"
         assert headers.to.tag == "t1"
         wire.wait_until_idle()

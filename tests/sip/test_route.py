@@ -288,7 +288,7 @@ class TestCalling:
         ok = response(invite, "200 OK", headers=[routes, contact], body=ANSWER)
 
         seen = wire.receive(ok)
-        assert seen == ["ACK sip:bob@203.0.113.5", Answered("t1", ANSWER)]
+        assert seen == ["ACK sip:bob@203.0.113.5", Answered("t1", ANSWER, "peer")]
         wire.receive(ok)
         wire.see(wire.endpoint.bye("t1", 0.0))
         assert wire.ways == [PEER, *[("203.0.113.1", 5080)] * 3]

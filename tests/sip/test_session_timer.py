@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from gateway.sip.grammar import SipError
 from gateway.sip.message import Headers, Request, Response
-from gateway.sip.session_timer import Due, Role, SessionExpires, SessionTimer
+from gateway.sip.session_timer import Due, Role, SessionExpires, SessionTimer, inspect_interval
 from gateway.sip.uas import Rejection
 
 TIMER = ("Supported", "timer")
@@ -256,7 +256,7 @@ class TestAnswer:
     )
     def test_422(self, headers: list[tuple[str, str]], rejected: bool) -> None:
         """Only to who can ask again; who cannot gets 90 s."""
-        verdict = SessionTimer(1800).inspect(invite(*headers))
+        verdict = inspect_interval(invite(*headers))
         assert verdict == (Rejection(422, (("Min-SE", "90"),)) if rejected else None)
         if not rejected and ("Session-Expires", "60") in headers:
             timer = SessionTimer(1800)

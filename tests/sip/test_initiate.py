@@ -42,8 +42,10 @@ class TestCalling:
             "To: <sip:bob@192.0.2.9>",
             "Call-ID: t2",
             "CSeq: 1 INVITE",
-            "Allow: INVITE, ACK, CANCEL, BYE, OPTIONS",
-            "Supported: ",
+            "Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE, INFO, REFER, NOTIFY",
+            "Supported: 100rel, timer, replaces, norefersub",
+            "Session-Expires: 1800",
+            "Min-SE: 90",
             "User-Agent: gateway",
             "Content-Type: application/sdp",
             "X-Trace: 1",
@@ -73,10 +75,10 @@ class TestCalling:
 
         assert wire.receive(response(invite, "100 Trying", tag=None)) == []
         ringing = response(invite, "183 Session Progress", headers=[CONTACT], body=ANSWER)
-        assert wire.receive(ringing) == [Progress("t1", 183, ANSWER)]
+        assert wire.receive(ringing) == [Progress("t1", 183, ANSWER, "peer")]
         routes = ["Record-Route: <sip:p1;lr>", "Record-Route: <sip:p2;lr>"]
         ok = response(invite, "200 OK", headers=[CONTACT, *routes], body=ANSWER)
-        assert wire.receive(ok) == ["ACK sip:bob@192.0.2.9:5070", Answered("t1", ANSWER)]
+        assert wire.receive(ok) == ["ACK sip:bob@192.0.2.9:5070", Answered("t1", ANSWER, "peer")]
         ack = wire.last_request()
         assert ack.headers.via.branch != invite.headers.via.branch
         assert ack.headers.all("Route") == ["<sip:p2;lr>", "<sip:p1;lr>"]
