@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import count
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gateway.sip.agent import UserAgent
 from gateway.sip.dialog import Dialog
@@ -45,6 +47,7 @@ class Line:
             credentials=credentials,
         )
         self.cseq = count(2)
+        self.refer: Request  # ours, where a test has kept it
 
     def respond(self, server: Server, status: int, now: float, headers: Fields) -> list[Output]:
         answer = self.agent.respond(server.request, status, tag="us", headers=headers)
@@ -670,3 +673,36 @@ class TestEnd:
         assert line.answers(notify, "481 Gone") == []
         assert line.see(line.referrals.report(200, "OK", 1.0)) == []
         assert line.referrals.deadline is None
+
+
+MOVES: list[Callable[[Line], list[str | Event]]] = [
+    lambda line: line.notifies("100 Trying"),
+    lambda line: line.notifies("180 Ringing", "active;expires=5"),
+    lambda line: line.notifies("200 OK"),
+    lambda line: line.notifies("486 Busy Here", "terminated;reason=noresource"),
+    lambda line: line.peer("NOTIFY", ["Event: refer", "Subscription-State: terminated"]),
+    lambda line: line.answers(line.refer, "202 Accepted"),
+    lambda line: line.answers(line.refer, "603 Decline"),
+    lambda line: line.refers(),
+    lambda line: line.see(line.referrals.accept(line.now)),
+    lambda line: line.see(line.referrals.refuse(603, line.now)),
+    lambda line: line.see(line.referrals.report(180, "Ringing", line.now)),
+    lambda line: line.see(line.referrals.report(200, "OK", line.now)),
+    lambda line: [what for _, what in line.wait(line.now + 7.0)],
+    lambda line: [what for _, what in line.wait(line.now + 70.0)],
+]
+
+
+@given(st.lists(st.integers(0, len(MOVES) - 1), max_size=20))
+def test_any_order_of_anything(moves: list[int]) -> None:
+    """Our REFER comes to one end, within its time, and nothing is told of it after that."""
+    line = referring()
+    line.refer = line.last
+    told: list[str | Event] = []
+    for move in moves:
+        told += MOVES[move](line)
+    told += line.answers(line.refer, "202 Accepted")
+    told += [what for _, what in line.wait(line.now + 1000.0)]
+    ours = [what for what in told if isinstance(what, ReferralProgress)]
+    assert [what.final for what in ours] == [False] * (len(ours) - 1) + [True]
+    assert line.referrals.deadline is None
