@@ -19,6 +19,7 @@ from pathlib import Path
 import structlog
 
 from .agents import Directory
+from .api.calls import routes
 from .api.server import Readiness, Server, application
 from .backends import profile_of, script_of
 from .call.admission import Admission
@@ -130,7 +131,8 @@ class Gateway:
         stack.callback(world.ticker.stop)
         if world.http:
             token = config.api.token.get_secret_value() if config.api.token else None
-            app = application(self.readiness, token=token)
+            paths = routes(self.switchboard)
+            app = application(self.readiness, token=token, routes=paths)
             self.http = await Server.open(app, config.api.listen.host, config.api.listen.port)
             stack.push_async_callback(self.http.close)
 

@@ -67,6 +67,7 @@ SHELL = frozenset(
         "call/model.py",
         "call/recording.py",
         "call/switchboard.py",
+        "api/calls.py",
         "api/server.py",
         "simulator/server.py",
         "simulator/phone.py",

@@ -2,8 +2,9 @@
 
 `/healthz` says that the process lives, `/readyz` that it takes calls; both are open to everybody
 who reaches the port, because load balancers carry no token. Everything else, unknown paths too,
-needs `Authorization: Bearer` when there is a token. Errors have the form of OpenAI's, whose paths
-come to this server in a later version.
+needs `Authorization: Bearer` when there is a token; when there is none, the request must be for an
+IP address or localhost, so that no web page reaches us by a name of its own that it points at this
+machine. Errors have the form of OpenAI's, whose paths come to this server in a later version.
 
 Left out on purpose: TLS (a reverse proxy's work) and access logs.
 """
@@ -11,7 +12,8 @@ Left out on purpose: TLS (a reverse proxy's work) and access logs.
 from __future__ import annotations
 
 import hmac
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from ipaddress import ip_address
 from types import MappingProxyType
 from typing import NamedTuple, Self
 
@@ -22,6 +24,7 @@ from aiohttp.typedefs import Handler, Middleware
 log = structlog.get_logger()
 
 OPEN = ("/healthz", "/readyz")
+LARGEST = 64 * 1024  # bytes of a request's body
 
 
 class Readiness(NamedTuple):
@@ -43,10 +46,17 @@ class Readiness(NamedTuple):
 
 
 def application(
-    readiness: Callable[[], Awaitable[Readiness]], *, token: str | None
+    readiness: Callable[[], Awaitable[Readiness]],
+    *,
+    token: str | None,
+    routes: Iterable[web.RouteDef] = (),
 ) -> web.Application:
-    """The routes, behind the token where there is one. `readiness` must answer within seconds."""
-    app = web.Application(middlewares=[_errors_as_json, *([_bearer(token)] if token else [])])
+    """Health, and `routes` behind the token where there is one.
+
+    `readiness` must answer within seconds.
+    """
+    door = _bearer(token) if token else _by_address
+    app = web.Application(middlewares=[_errors_as_json, door], client_max_size=LARGEST)
 
     async def healthz(request: web.Request) -> web.Response:
         return web.json_response({"status": "ok"})
@@ -58,6 +68,7 @@ def application(
 
     app.router.add_get("/healthz", healthz)
     app.router.add_get("/readyz", readyz)
+    app.router.add_routes(routes)
     app.on_response_prepare.append(_no_version)
     return app
 
@@ -87,8 +98,17 @@ class Server:
         await self._runner.cleanup()
 
 
-def _error(status: int, message: str, **headers: str) -> web.Response:
-    body = {"error": {"message": message, "type": "invalid_request_error", "code": None}}
+def error(
+    status: int,
+    message: str,
+    *,
+    param: str | None = None,
+    code: str | None = None,
+    headers: Mapping[str, str] = MappingProxyType({}),
+) -> web.Response:
+    """An error in OpenAI's form; `param` is the field that is wrong, `code` a word."""
+    kind = "invalid_request_error" if status < 500 else "server_error"
+    body = {"error": {"message": message, "type": kind, "param": param, "code": code}}
     return web.json_response(body, status=status, headers=headers)
 
 
@@ -96,12 +116,12 @@ def _error(status: int, message: str, **headers: str) -> web.Response:
 async def _errors_as_json(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         return await handler(request)
-    except web.HTTPException as error:
-        headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
-        return _error(error.status, error.reason, **headers)
+    except web.HTTPException as no:
+        headers = {"Allow": no.headers["Allow"]} if "Allow" in no.headers else {}
+        return error(no.status, no.reason, headers=headers)
     except Exception:  # the border of the API: one request fails, the telephone goes on
         log.exception("api_failed", method=request.method, path=request.path)
-        return _error(500, "Internal Server Error")
+        return error(500, "Internal Server Error")
 
 
 def _bearer(token: str) -> Middleware:
@@ -113,9 +133,27 @@ def _bearer(token: str) -> Middleware:
         given = request.headers.get("Authorization", "").encode("utf-8", "surrogateescape")
         if request.path in OPEN or hmac.compare_digest(given, expected):
             return await handler(request)
-        return _error(401, "a bearer token is needed", **{"WWW-Authenticate": "Bearer"})
+        headers = {"WWW-Authenticate": "Bearer"}
+        return error(401, "a bearer token is needed", headers=headers)
 
     return check
+
+
+@web.middleware
+async def _by_address(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Refuse what asks for us by a name that is not ours (DNS rebinding)."""
+    name = (request.url.host or "").lower()
+    if request.path in OPEN or name == "localhost" or _is_address(name):
+        return await handler(request)
+    return error(403, "ask for an IP address or localhost, or set api.token")
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ip_address(name)
+    except ValueError:
+        return False
+    return True
 
 
 async def _no_version(request: web.Request, response: web.StreamResponse) -> None:

@@ -1,9 +1,9 @@
 """Phone ●: a SIP phone of our own, for the demo and for tests. Shell.
 
-It calls, speaks, presses keys, holds, and keeps every packet that it hears with its time. Its
-sound goes out each 20 ms by the event loop's clock, so it runs on real sockets and on virtual time
-alike. One call at a time; it uses the gateway's own SIP core, so it proves the gateway against
-itself only: other people's phones are in the tests.
+It calls and is called, speaks, presses keys, holds, and keeps every packet that it hears with its
+time. Its sound goes out each 20 ms by the event loop's clock, so it runs on real sockets and on
+virtual time alike. One call at a time; it uses the gateway's own SIP core, so it proves the gateway
+against itself only: other people's phones are in the tests.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from gateway.rtp.port import PortPool, RtpPort, RtpPorts
 from gateway.sdp.description import SdpError
 from gateway.sdp.negotiation import Local, Media, Negotiation
 from gateway.sip.endpoint import Address, Endpoint
-from gateway.sip.event import Answered, Ended, Event, Offered, Progress, Refused
+from gateway.sip.event import Answered, Ended, Event, Incoming, Offered, Progress, Refused
+from gateway.sip.message import Request
 from gateway.sip.transport import Binder, Transport, bind_udp
 
 RATE = 8000  # Hz
@@ -44,6 +45,15 @@ class CallFailed(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Answering:
+    """What a phone does when it is called."""
+
+    status: int = 200  # or how it refuses
+    after: float | None = 0.0  # s of ringing; None: for ever
+    early: bool = False  # it speaks before it answers: 183 with SDP
+
+
+@dataclass(frozen=True, slots=True)
 class Heard:
     """One packet as it came."""
 
@@ -53,7 +63,7 @@ class Heard:
 
 
 class Phone:
-    """Made by `open`. `dial`, then speak; `heard` is what came back."""
+    """Made by `open`. `dial`, or be `called`, then speak; `heard` is what came back."""
 
     def __init__(self, ports: RtpPorts, codecs: Sequence[str], number: Callable[[int], int]):
         self.heard: list[Heard] = []
@@ -62,6 +72,8 @@ class Phone:
         self.ended = asyncio.Event()
         self.end: Ended | None = None
         self.sent = 0  # packets
+        self.answering = Answering(status=486)  # what it does when somebody calls
+        self.invite: Request | None = None  # by which it was called last
         self._ports = ports
         self._codecs = codecs
         self._number = number
@@ -76,6 +88,8 @@ class Phone:
         self._speech: deque[Samples] = deque()
         self._keys: DigitSender | None = None
         self._quiet = asyncio.Event()  # nothing is left to say or to press
+        self._called = asyncio.Event()
+        self._picking_up: asyncio.TimerHandle | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._loud_at = 0.0
         self._sequence = 0
@@ -129,6 +143,12 @@ class Phone:
         if self.media is None:
             assert self.end
             raise CallFailed(self.end)
+        return self.media
+
+    async def called(self) -> Media:
+        """Wait until it has answered a call."""
+        await self._called.wait()
+        assert self.media
         return self.media
 
     async def hold(self, direction: str = "sendonly") -> bool:
@@ -220,6 +240,8 @@ class Phone:
 
     def _on_event(self, event: Event) -> None:
         match event:
+            case Incoming():
+                self._invited(event)
             case Progress(status=status):
                 self.status = status
             case Answered(body=body):
@@ -234,7 +256,41 @@ class Phone:
                 self._stop()
                 self._settle(False)
             case _:
-                pass  # a phone that only calls
+                pass  # nothing that this phone does
+
+    def _invited(self, invite: Incoming) -> None:
+        """Ring, or refuse; one call at a time."""
+        how, now = self.answering, self._loop.time()
+        if self._call and not self.ended.is_set():
+            self._transport.act(self._endpoint.refuse(invite.call, 486, now))
+            return
+        self._call, self.invite = invite.call, invite.request
+        self.ended.clear()
+        self._called.clear()
+        self._negotiation = Negotiation()
+        self._port = self._ports.open(now)
+        address = (invite.flow.local[0], self._port.address[1])
+        self._local = Local(address, self._codecs, self._number(31))
+        answer, self.media = self._negotiation.answer(invite.request.body, self._local)
+        if how.early:
+            self._transport.act(self._endpoint.ring(invite.call, now, body=answer))
+            self._begin(self.media)
+        elif how.after != 0:
+            self._transport.act(self._endpoint.ring(invite.call, now))
+        if how.after is not None:
+            self._picking_up = self._loop.call_later(how.after, self._pick_up, answer)
+
+    def _pick_up(self, answer: bytes) -> None:
+        """Answer, or refuse."""
+        assert self._call
+        assert self.media
+        status, now = self.answering.status, self._loop.time()
+        if status >= 300:
+            self._transport.act(self._endpoint.refuse(self._call, status, now))
+            return
+        self._transport.act(self._endpoint.answer(self._call, answer, now))
+        self._begin(self.media)
+        self._called.set()
 
     def _answered(self, body: bytes) -> None:
         try:
@@ -243,13 +299,17 @@ class Phone:
             self.hang_up()
             return
         self.status = 200
-        if self._keys is None and self.media.event_payload_type is not None:
-            self._keys = DigitSender(self.media.event_payload_type, RATE)
+        self._begin(self.media)
+        self._settle(True)
+
+    def _begin(self, media: Media) -> None:
+        """Speak and listen, unless it does already."""
+        if self._keys is None and media.event_payload_type is not None:
+            self._keys = DigitSender(media.event_payload_type, RATE)
         if self._timer is None and not self.ended.is_set():
             self._ssrc, self._sequence = self._number(32), self._number(16)
             self._timestamp = self._number(32)
             self._tick(self._loop.time())
-        self._settle(True)
 
     def _offered(self, call: str, offer: bytes) -> None:
         assert self._local
@@ -266,6 +326,8 @@ class Phone:
             self._settled.set_result(good)
 
     def _stop(self) -> None:
+        if self._picking_up:
+            self._picking_up.cancel()
         if self._timer:
             self._timer.cancel()
             self._timer = None

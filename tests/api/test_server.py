@@ -129,14 +129,36 @@ class TestToken:
         assert body["error"]["message"] == "Not Found"
 
 
+class TestName:
+    """Without a token, a web page must not reach us by a name that it points at this machine."""
+
+    @pytest.mark.parametrize("host", ["127.0.0.1:8080", "localhost", "LocalHost:1", "[::1]:8080"])
+    def test_an_address_or_localhost(self, host: str) -> None:
+        [(status, _, _)] = asking("/v1/calls", headers={"Host": host})
+        assert status == 404
+
+    @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example:80", "localhost.x"])
+    def test_any_other_name_is_refused(self, host: str) -> None:
+        """DNS rebinding; load balancers may ask for our health by any name."""
+        answers = asking("/v1/calls", "/healthz", headers={"Host": host})
+        assert [status for status, _, _ in answers] == [403, 200]
+
+    def test_with_a_token_every_name_will_do(self) -> None:
+        good = {"Authorization": f"Bearer {TOKEN}", "Host": "gateway.example"}
+        assert asking("/v1/calls", token=TOKEN, headers=good)[0][0] == 404
+
+
 class TestErrors:
     """Errors are JSON, in OpenAI's form."""
 
     def test_unknown_path(self) -> None:
         [(status, body, headers)] = asking("/nowhere")
         assert status == 404
-        assert body == {
-            "error": {"message": "Not Found", "type": "invalid_request_error", "code": None}
+        assert body["error"] == {
+            "message": "Not Found",
+            "type": "invalid_request_error",
+            "param": None,
+            "code": None,
         }
         assert headers["Content-Type"].startswith("application/json")
 
