@@ -9,9 +9,10 @@ and requests out of dialogs that we send (clients of the layer).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from .agent import UserAgent, capabilities
+from .authentication import Screen
 from .digest import Credentials
 from .event import (
     Address,
@@ -40,6 +41,10 @@ from .invite import InviteUsage
 from .layer import Acknowledged, Delivery, Received, TransactionLayer, Unanswered, Unsent
 from .message import Request, Response, parse
 from .multipart import unwrapped
+from .registrar import Binding, Registrar
+from .registration import Registration, Registrations
+from .refer import Referrals
+from .replaces import Replaces, refusal, replaced_by
 from .route import response_flow
 from .schedule import Schedule
 from .session_timer import INTERVAL, inspect_interval
@@ -81,7 +86,8 @@ class Endpoint:
     `token` returns a new random string of token characters, at least 64 bits, at each call.
     `public_address` is the host written into Via and Contact; by default the flow's own.
     `session_expires`: after how many seconds a call that nobody refreshed is over (RFC 4028), 90
-    or more; 0: we do not ask for that.
+    or more; 0: we do not ask for that. `screen` says who a request is from; without one everybody
+    is served.
     """
 
     def __init__(
@@ -91,6 +97,7 @@ class Endpoint:
         user_agent: str = "gateway",
         public_address: str | None = None,
         session_expires: int = INTERVAL,
+        screen: Screen | None = None,
         max_transactions: int = MAX_TRANSACTIONS,
     ) -> None:
         self.counts: Counter[str] = Counter()  # what was ignored or answered without a call
@@ -104,6 +111,9 @@ class Endpoint:
         self._max_transactions = max_transactions
         self._layer = TransactionLayer()
         self._uac = UserAgentClient(self._layer, self._agent)
+        self._screen = screen
+        self._registrar = Registrar()
+        self._registrations = Registrations(self._uac, self._agent)
         self._usages: dict[str, InviteUsage] = {}
         self._schedule: Schedule[InviteUsage] = Schedule()
 
@@ -137,24 +147,31 @@ class Endpoint:
         return data.startswith(b"SIP/2.0 ") and self._layer.asks(host)
 
     def uses(self, flow: Flow) -> bool:
-        """Is this the way to the peer of a call? Then it is kept open, though it may be silent."""
-        return any(usage.flow == flow for usage in self._usages.values())
+        """Is this the way to the peer of a call, or to a phone that registered with us?
+
+        Then it is kept open, though it may be silent.
+        """
+        in_a_call = any(usage.flow == flow for usage in self._usages.values())
+        return in_a_call or self._registrar.uses(flow)
 
     @property
     def idle(self) -> bool:
         """Is nothing left behind?"""
-        return not self._usages and not len(self._layer) and not self._uac.locating
+        busy = self._usages or self._registrations.by_name or self._uac.locating
+        return not busy and not len(self._layer)
 
     # time
 
     @property
     def deadline(self) -> float | None:
-        due = (self._layer.deadline, self._uac.deadline, self._schedule.deadline)
-        return min((at for at in due if at is not None), default=None)
+        parts = (self._layer, self._uac, self._registrar, self._registrations, self._schedule)
+        return min((at for it in parts if (at := it.deadline) is not None), default=None)
 
     def handle_timer(self, now: float) -> list[Output]:
         outputs = self._dispatch(self._layer.handle_timer(now), now)
         outputs += self._dispatch(self._uac.handle_timer(now), now)
+        outputs += self._registrations.handle_timer(now)
+        self._registrar.handle_timer(now)
         for usage in self._schedule.pop_due(now):
             outputs += self._after(usage, usage.handle_timer(now))
         return outputs
@@ -167,7 +184,7 @@ class Endpoint:
 
     def failed(self, flow: Flow, now: float) -> list[Output]:
         """This way is none: refused, timed out, or lost (§17.1.4, §18.4)."""
-        return self._dispatch(self._layer.fail(flow), now)
+        return [*self._dispatch(self._layer.fail(flow), now), *self._registrations.lose(flow, now)]
 
     def receive(self, data: bytes, flow: Flow, now: float) -> list[Output]:
         """Take one message, whatever it is: a datagram, or what was cut from a stream."""
@@ -186,7 +203,7 @@ class Endpoint:
     def reject(self, error: SipError, flow: Flow) -> list[Output]:
         """Answer what cannot be read, if it can be answered; also the end of a broken stream."""
         self.counts["parse_error"] += 1
-        if error.status is None or error.request is None:
+        if error.status is None or error.request is None or self._is_stranger(flow):
             return []
         request = error.request
         request.headers.set_top_via(request.headers.via.seen_from(*flow.remote))
@@ -225,7 +242,7 @@ class Endpoint:
         """§9.2: the CANCEL is answered for itself, then the INVITE if it still waits."""
         server = self._layer.find(cancel, "INVITE")
         if server is None:
-            return self._reject(cancel, flow, Rejection(481), now)
+            return self._receive_stray(cancel, flow, now)
         own = self._layer.accept(cancel, flow, None)
         ok = self._agent.respond(cancel, 200, tag=server.call or self._agent.token())
         outputs: list[Output] = [*self._layer.respond(own, ok, now)]
@@ -236,23 +253,31 @@ class Endpoint:
     def _receive_within(self, request: Request, flow: Flow, now: float) -> list[Output]:
         usage = self._usage_of(request)
         if usage is None:
-            return self._reject(request, flow, Rejection(481), now)
+            return self._receive_stray(request, flow, now)
         if not self._has_room(2 * self._max_transactions):  # calls in progress go first
             return self._reject_stateless(request, flow, OVERLOAD)
         server = self._layer.accept(request, flow, usage.call)
         return self._after(usage, usage.receive_request(server, now))
 
     def _receive_new(self, request: Request, flow: Flow, now: float) -> list[Output]:
-        """A request out of any dialog: first whether it can be served at all (§8.2)."""
+        """A request out of any dialog: from whom it is, and whether it can be served (§8.2)."""
+        verdict = self._screen.judge(request, flow, now) if self._screen else None
+        if self._screen and not isinstance(verdict, Identity):
+            return self._turn_away(request, flow, verdict, self._screen)
+        identity = verdict if isinstance(verdict, Identity) else None
+        user = identity is not None and identity.user is not None
         if not self._has_room(self._max_transactions):
             return self._reject_stateless(request, flow, OVERLOAD)
         if self._layer.is_merged(request):
             return self._reject(request, flow, Rejection(482), now)
-        if rejection := inspect(request) or inspect_interval(request):
+        if rejection := inspect(request, registrar=user) or inspect_interval(request):
             return self._reject(request, flow, rejection, now)
         match request.method:
             case "INVITE":
-                return self._receive_invite(request, flow, now)
+                return self._receive_invite(request, flow, identity, now)
+            case "REGISTER" if identity:
+                answer = self._registrar.receive(request, identity, flow, now)
+                return self._reject(request, flow, answer, now)
             case "REFER":
                 return self._reject(request, flow, Rejection(603), now)  # out of a call
             case "OPTIONS" if self.draining:
@@ -262,11 +287,35 @@ class Endpoint:
             case _:
                 return self._reject(request, flow, Rejection(481), now)  # a BYE without a call
 
-    def _receive_invite(self, request: Request, flow: Flow, now: float) -> list[Output]:
+    def _turn_away(
+        self, request: Request, flow: Flow, verdict: Rejection | None, screen: Screen
+    ) -> list[Output]:
+        """A stranger gets what the screen says, and of that nothing that helps to hurt others."""
+        if verdict is None:
+            self.counts["unheard"] += 1
+            return []
+        outputs = self._reject_stateless(request, flow, verdict)
+        answers = (it.data for it in outputs if isinstance(it, Transmit))
+        return outputs if all(screen.is_fair(request, it, flow) for it in answers) else []
+
+    def _receive_stray(self, request: Request, flow: Flow, now: float) -> list[Output]:
+        """A request for a dialog or a transaction that is not here; a stranger learns nothing."""
+        if self._is_stranger(flow):
+            self.counts["unheard"] += 1
+            return []
+        return self._reject(request, flow, Rejection(481), now)
+
+    def _is_stranger(self, flow: Flow) -> bool:
+        return self._screen is not None and self._screen.knows(flow.remote[0]) is None
+
+    def _receive_invite(
+        self, request: Request, flow: Flow, identity: Identity | None, now: float
+    ) -> list[Output]:
         usage = InviteUsage(self._agent.token(), self._layer, self._uac, self._agent, flow)
         self._usages[usage.call] = usage
         server = self._layer.accept(request, flow, usage.call)
-        return [*self._after(usage, usage.accept(server, now)), Incoming(usage.call, request, flow)]
+        incoming = Incoming(usage.call, request, flow, identity)
+        return [*self._after(usage, usage.accept(server, now)), incoming]
 
     # commands: what the owner of a call does; on a call that has ended they do nothing
 
@@ -357,10 +406,10 @@ class Endpoint:
         usage = self._usages.get(call)
         return usage.call_id if usage else None
 
-    def allows(self, call: str, method: str) -> bool:
-        """Does the peer take this method, by its latest Allow? True where it said nothing."""
+    def allows(self, call: str, method: str, *, unknown: bool = True) -> bool:
+        """Does the peer take this method, by its latest Allow? `unknown` where it said nothing."""
         usage = self._usages.get(call)
-        return usage is not None and usage.allows(method)
+        return usage is not None and usage.allows(method, unknown=unknown)
 
     def reinvite(self, call: str, body: bytes, now: float) -> list[Output]:
         """Offer another session. Refused(491) at once while another offer is open.
@@ -385,7 +434,94 @@ class Endpoint:
         usage = self._usages.get(call)
         return self._after(usage, usage.inform(content_type, body, now)) if usage else []
 
+    # where we are registered, and who is with us
+
+    def register(
+        self,
+        name: str,
+        registrar: str,
+        now: float,
+        *,
+        aor: str,
+        credentials: Credentials | None,
+        expires: int,
+    ) -> list[Output]:
+        """Register the URI `aor` at `registrar`, and keep it so until unregister().
+
+        Registered and Unregistered tell of each change, and of each refresh. `expires` in s.
+        ValueError for a name that is in use, SipError (one, too) for what is no URI.
+        """
+        return self._registrations.add(
+            name, registrar, now, aor=aor, credentials=credentials, expires=expires
+        )
+
+    def unregister(self, name: str, now: float) -> list[Output]:
+        """Remove the binding; nothing if there is none of this name."""
+        return self._registrations.remove(name, now)
+
+    def reregister(self, name: str, now: float) -> list[Output]:
+        """Register anew at once, because our address has changed."""
+        return self._registrations.refresh(name, now)
+
+    @property
+    def registrations(self) -> Mapping[str, Registration]:
+        """By name; those that are not over."""
+        return self._registrations.by_name
+
+    def binding(self, trunk: str, user: str, now: float) -> Binding | None:
+        """Where the phone of a user is, if it has registered with us."""
+        return self._registrar.find(trunk, user, now)
+
+    def refer(
+        self,
+        call: str,
+        target: str,
+        now: float,
+        *,
+        referred_by: str | None = None,
+        replaces: str | None = None,
+        quiet: bool = False,
+    ) -> list[Output]:
+        """Ask the peer to call `target`, a URI (RFC 3515); ReferralProgress tells how it goes.
+
+        `replaces`: a call of ours with the target, that the new one is to take the place of: an
+        attended transfer. `quiet`: without being told (RFC 4488). Nothing on a call that is not
+        answered. SipError (a ValueError) for what is no URI, ValueError for a second one at a time.
+        """
+        referrals = self._referrals(call)
+        if referrals is None:
+            return []
+        other = self._usages.get(replaces) if replaces else None
+        if replaces and (other is None or other.dialog is None):
+            raise ValueError(f"{replaces} is no call that could be replaced")
+        dialog = Replaces.of_peer(other.dialog) if other and other.dialog else None
+        outputs = referrals.refer(
+            target, now, referred_by=referred_by, replaces=dialog, quiet=quiet
+        )
+        return self._after(self._usages[call], outputs)
+
+    def accept_referral(self, call: str, now: float) -> list[Output]:
+        """202 to the REFER that waits (Referred): we call whom the peer names."""
+        referrals = self._referrals(call)
+        return self._after(self._usages[call], referrals.accept(now)) if referrals else []
+
+    def refuse_referral(self, call: str, status: int, now: float) -> list[Output]:
+        """Refuse the REFER that waits."""
+        referrals = self._referrals(call)
+        return self._after(self._usages[call], referrals.refuse(status, now)) if referrals else []
+
+    def report_referral(self, call: str, status: int, reason: str, now: float) -> list[Output]:
+        """Tell the peer how the call goes that it asked for; from 200 on that is the end of it."""
+        referrals = self._referrals(call)
+        if referrals is None:
+            return []
+        return self._after(self._usages[call], referrals.report(status, reason, now))
+
     # pieces
+
+    def _referrals(self, call: str) -> Referrals | None:
+        usage = self._usages.get(call)
+        return usage.referrals if usage else None
 
     def _usage_of(self, request: Request) -> InviteUsage | None:
         usage = self._usages.get(request.headers.to.tag or "")
@@ -430,6 +566,8 @@ class Endpoint:
                 case Reply(attempt) | Silence(attempt) | Unreachable(attempt):
                     if usage := self._usages.get(attempt.call or ""):
                         outputs += self._after(usage, _deliver(usage, result, now))
+                    else:
+                        outputs += self._registrations.receive(result, now) or []
                 case _:
                     outputs.append(result)
         return outputs

@@ -102,9 +102,9 @@ class InviteUsage:
             due.append(self._session.referrals.deadline)
         return min((at for at in due if at is not None), default=None)
 
-    def allows(self, method: str) -> bool:
+    def allows(self, method: str, *, unknown: bool = True) -> bool:
         """Does the peer take this method, as far as it has said?"""
-        return self._session.allows(method)
+        return self._session.allows(method, unknown=unknown)
 
     # what its owner does
 
@@ -164,11 +164,9 @@ class InviteUsage:
         outputs += self._termination.close(now)
         return [*outputs, *self._session.end("us", "refused", status, reason or phrase(status))]
 
-    def hang_up(
-        self, now: float, *, reason: str | None = None, cause: str = "hang_up"
-    ) -> list[Output]:
-        """End the call, whatever its state. `cause`: of one that is answered."""
-        return self._termination.hang_up(now, reason, cause)
+    def hang_up(self, now: float, *, reason: str | None) -> list[Output]:
+        """End the call, whatever its state."""
+        return self._termination.hang_up(now, reason)
 
     def send_owed_bye(self, now: float) -> list[Output]:
         """Do not wait for that ACK any longer."""
