@@ -47,7 +47,10 @@ class Seen:
 def seen(config: Config, peer: str | None, route: str | None) -> Seen:
     """What `peer` is told; `route` is our address on the way to it, where that is known."""
     media = config.media.listen if _is_certain(config.media.listen) else route
-    return Seen(peer, config.sip.public_address or route, config.media.public_address or media)
+    signalling = config.sip.public_address
+    if signalling and route and _families_differ(signalling, route):
+        signalling = None  # not written for such a peer, sip/agent.py
+    return Seen(peer, signalling or route, config.media.public_address or media)
 
 
 def worst(found: Sequence[Seen]) -> Seen:
@@ -90,6 +93,11 @@ def _listening(config: Config, peer: str) -> str | None:
     family = ":" in peer
     hosts = {it.host for it in config.sip.listen if (":" in it.host) == family}
     return hosts.pop() if len(hosts) == 1 and all(map(_is_certain, hosts)) else None
+
+
+def _families_differ(one: str, other: str) -> bool:
+    first, second = parse_ip(one), parse_ip(other)
+    return first is not None and second is not None and first.version != second.version
 
 
 def _is_certain(host: str) -> bool:

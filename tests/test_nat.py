@@ -40,6 +40,13 @@ class TestSeen:
         assert (found.signalling, found.media) == ("gw.example", "203.0.113.6")
         assert found.trouble is None
 
+    def test_families(self) -> None:
+        """
+        A public address of the other family is not written.
+        """
+        settings = config(sip={"public_address": "203.0.113.5"})
+        assert seen(settings, "2001:db8::1", "fd00::5").signalling == "fd00::5"
+
     @pytest.mark.parametrize(
         ("found", "trouble"),
         [

@@ -12,6 +12,7 @@ from .event import Flow
 from .grammar import hostport
 from .layer import MAGIC_COOKIE
 from .message import Headers, Request, Response
+from .scope import parse_ip
 
 METHODS = (
     "INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "PRACK", "UPDATE", "INFO", "REFER", "NOTIFY",
@@ -69,11 +70,16 @@ class UserAgent:
         self.name = name
         self.session_expires = session_expires  # s, of session_timer.py
         self._public_address = public_address  # a host; the port is the listening one
+        public = parse_ip(public_address or "")
+        # of use to peers of its family only: whether that is IPv6; None for a name
+        self._public_family = None if public is None else public.version == 6
 
     def sent_by(self, flow: Flow) -> str:
         """Where peers reach us: as told by configuration, else as the route to this one has it."""
         host, port = flow.local
-        return hostport(self._public_address or host, port)
+        if self._public_family in (None, ":" in host):
+            host = self._public_address or host
+        return hostport(host, port)
 
     def via(self, flow: Flow) -> str:
         """A new Via, and with it a new transaction (§8.1.1.7)."""

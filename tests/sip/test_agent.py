@@ -2,6 +2,8 @@
 
 from itertools import count
 
+import pytest
+
 from gateway.sip.agent import UserAgent, capabilities, phrase
 from gateway.sip.endpoint import Flow
 from gateway.sip.message import Headers, Request, parse
@@ -34,12 +36,32 @@ def test_via_and_contact() -> None:
 
 def test_public_address() -> None:
     """
-    Behind NAT they name what the operator says, with the listening port.
+    Behind NAT they name what the operator says, with the listening port; to a peer of the other
+    family that is of no use.
     """
     flow = Flow("udp", ("10.0.0.1", 5080), ("192.0.2.9", 5060))
+    flow6 = Flow("udp", ("fd00::1", 5080), ("2001:db8::9", 5060))
 
     assert agent("203.0.113.5").contact(flow) == "<sip:203.0.113.5:5080>"
-    assert agent("2001:db8::1").via(flow) == "SIP/2.0/UDP [2001:db8::1]:5080;rport;branch=z9hG4bKt1"
+    assert agent("203.0.113.5").contact(flow6) == "<sip:[fd00::1]:5080>"
+    assert agent("2001:db8::1").contact(flow) == "<sip:10.0.0.1:5080>"
+    assert (
+        agent("2001:db8::1").via(flow6) == "SIP/2.0/UDP [2001:db8::1]:5080;rport;branch=z9hG4bKt1"
+    )
+    assert agent("gw.example").contact(flow) == "<sip:gw.example:5080>"
+    assert agent("gw.example").contact(flow6) == "<sip:gw.example:5080>"
+
+
+@pytest.mark.parametrize("transport", ["tcp", "tls"])
+def test_transport(transport: str) -> None:
+    """
+    The Contact names the transport of the flow, with the public address too (§8.1.1.8): a request
+    within the dialog comes back over it.
+    """
+    flow = Flow(transport, ("10.0.0.1", 5061), ("192.0.2.9", 40000))
+
+    assert agent().contact(flow) == f"<sip:10.0.0.1:5061;transport={transport}>"
+    assert agent("203.0.113.5").contact(flow) == f"<sip:203.0.113.5:5061;transport={transport}>"
 
 
 def test_response() -> None:
