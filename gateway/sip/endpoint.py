@@ -41,10 +41,10 @@ from .invite import InviteUsage
 from .layer import Acknowledged, Delivery, Received, TransactionLayer, Unanswered, Unsent
 from .message import Request, Response, parse
 from .multipart import unwrapped
+from .refer import Referrals
 from .registrar import Binding, Registrar
 from .registration import Registration, Registrations
-from .refer import Referrals
-from .replaces import Replaces, refusal, replaced_by
+from .replaces import Replaces
 from .route import response_flow
 from .schedule import Schedule
 from .session_timer import INTERVAL, inspect_interval
@@ -115,6 +115,7 @@ class Endpoint:
         self._registrar = Registrar()
         self._registrations = Registrations(self._uac, self._agent)
         self._usages: dict[str, InviteUsage] = {}
+        self._replacing: dict[str, str] = {}  # a new call -> that whose place it is to take
         self._schedule: Schedule[InviteUsage] = Schedule()
 
     @property
@@ -257,7 +258,8 @@ class Endpoint:
         if not self._has_room(2 * self._max_transactions):  # calls in progress go first
             return self._reject_stateless(request, flow, OVERLOAD)
         server = self._layer.accept(request, flow, usage.call)
-        return self._after(usage, usage.receive_request(server, now))
+        outputs = self._after(usage, usage.receive_request(server, now))
+        return [*outputs, *self._replace(usage, now)]  # a PRACK may have set the 200 free
 
     def _receive_new(self, request: Request, flow: Flow, now: float) -> list[Output]:
         """A request out of any dialog: from whom it is, and whether it can be served (§8.2)."""
@@ -311,11 +313,31 @@ class Endpoint:
     def _receive_invite(
         self, request: Request, flow: Flow, identity: Identity | None, now: float
     ) -> list[Output]:
+        try:
+            replaces = self._replaced_by(request)
+        except SipError as error:
+            return self._reject(request, flow, Rejection(error.status or 400), now)
         usage = InviteUsage(self._agent.token(), self._layer, self._uac, self._agent, flow)
         self._usages[usage.call] = usage
         server = self._layer.accept(request, flow, usage.call)
-        incoming = Incoming(usage.call, request, flow, identity)
+        incoming = Incoming(usage.call, request, flow, identity, replaces)
         return [*self._after(usage, usage.accept(server, now)), incoming]
+
+    def _replaced_by(self, invite: Request) -> str | None:
+        """The call that a new one is to take the place of (RFC 3891 §3).
+
+        SipError with the status to answer, if there is no such call, or not any more.
+        """
+        wanted = replaced_by(invite)
+        if wanted is None:
+            return None
+        usage = self._usages.get(wanted.to_tag)
+        if usage is None or usage.dialog is None or not wanted.names(usage.dialog):
+            raise SipError("No Such Call", status=481)
+        no = refusal(wanted, ended=usage.ended, answered=usage.answered, placed=usage.placed)
+        if no:
+            raise SipError("Not To Be Replaced", status=no)
+        return usage.call
 
     # commands: what the owner of a call does; on a call that has ended they do nothing
 
@@ -334,10 +356,12 @@ class Endpoint:
         That to an INVITE is resent until its ACK comes; without one in 32 s: BYE and
         Ended("network", "no_ack"). Nothing if none waits, which is so when the peer has withdrawn a
         re-INVITE. A 200 waits for the PRACK of a session description that was sent before it, and
-        leaves out what was agreed by that.
+        leaves out what was agreed by that. A call that is replaced by this one ends then.
         """
         usage = self._usages.get(call)
-        return self._after(usage, usage.answer(body, now)) if usage else []
+        if usage is None:
+            return []
+        return [*self._after(usage, usage.answer(body, now)), *self._replace(usage, now)]
 
     def refuse(
         self,
@@ -576,6 +600,7 @@ class Endpoint:
         """Keep the table and the schedule true after any move of a call."""
         if usage.released:
             self._usages.pop(usage.call, None)
+            self._replacing.pop(usage.call, None)
         self._schedule.set(usage, usage.deadline)
         return outputs
 

@@ -32,6 +32,7 @@ from .modify import Modification
 from .multipart import content_type
 from .offer import Offers
 from .refer import Referrals
+from .replaces import Replaces
 from .session import Session
 from .session_timer import Due, inspect_interval
 from .terminate import Termination, reason_of
@@ -224,6 +225,12 @@ class InviteUsage:
         return session.referrals
 
     # what the peer does, as a client
+
+    def is_named(self, wanted: Replaces) -> bool:
+        """Is it this call, or a phone that rings for it, that another is to replace?"""
+        dialog = self._session.dialog
+        dialogs = [dialog] if dialog else [it.dialog for it in self._initiation.forks.values()]
+        return any(wanted.names(it) for it in dialogs)
 
     def owns(self, request: Request) -> bool:
         """Is this request within our dialog, or an early one?"""

@@ -36,15 +36,15 @@ class Termination:
         self._modification = modification
         self._reason: str | None = None  # Reason of the BYE or CANCEL that is to follow
 
-    def hang_up(self, now: float, reason: str | None, cause: str) -> list[Output]:
-        """End the call, whatever its state. `cause`: of one that is answered."""
+    def hang_up(self, now: float, reason: str | None) -> list[Output]:
+        """End the call, whatever its state."""
         session = self._session
         if session.ended:
             return []
         self._reason = reason
         Headers(self._reason_header())  # a ValueError comes now, not with the BYE after an ACK
         if session.answered:
-            return self.leave(now, "us", cause, 200, reason)
+            return self.leave(now, "us", "hang_up", 200, reason)
         if self._acceptance.waiting:
             outputs = self._acceptance.refuse(480, now, self._reason_header())
             return [*outputs, *self.close(now), *session.end("us", "refused", 480, reason)]
@@ -81,7 +81,8 @@ class Termination:
         """No ACK of our 2xx came (§13.3.1.4), or no PRACK (RFC 3262 §3)."""
         session = self._session
         if self._acceptance.unacknowledged:
-            return [*self.send_bye(now), *session.end("network", "no_ack", 200, None)]
+            outputs = [*self._refuse_all(now), *self.send_bye(now)]
+            return [*outputs, *session.end("network", "no_ack", 200, None)]
         outputs = [*self._acceptance.refuse(504, now), *self.close(now)]
         return [*outputs, *session.end("network", "timeout", 504, None)]
 
