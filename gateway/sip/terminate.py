@@ -36,15 +36,15 @@ class Termination:
         self._modification = modification
         self._reason: str | None = None  # Reason of the BYE or CANCEL that is to follow
 
-    def hang_up(self, now: float, reason: str | None) -> list[Output]:
-        """End the call, whatever its state."""
+    def hang_up(self, now: float, reason: str | None, cause: str) -> list[Output]:
+        """End the call, whatever its state. `cause`: of one that is answered."""
         session = self._session
         if session.ended:
             return []
         self._reason = reason
         Headers(self._reason_header())  # a ValueError comes now, not with the BYE after an ACK
         if session.answered:
-            return self.leave(now, "us", "hang_up", 200, reason)
+            return self.leave(now, "us", cause, 200, reason)
         if self._acceptance.waiting:
             outputs = self._acceptance.refuse(480, now, self._reason_header())
             return [*outputs, *self.close(now), *session.end("us", "refused", 480, reason)]
@@ -128,6 +128,6 @@ class Termination:
 
 
 def reason_of(request: Request) -> str | None:
-    """The Reason of a BYE or CANCEL (RFC 3326), fit for people."""
-    value = request.headers.get("Reason")
+    """The Reasons of a BYE or CANCEL (RFC 3326), one a protocol, fit for people."""
+    value = ", ".join(request.headers.all("Reason"))
     return text(value)[:MAX_REASON] if value else None

@@ -330,6 +330,16 @@ class TestTalking:
         assert wire.endpoint.calls == 0
         wire.wait_until_idle()
 
+    def test_several_reasons(self) -> None:
+        """
+        One for each protocol (RFC 3326 §2): none is lost.
+        """
+        reasons = ["Reason: SIP;cause=480", "Reason: Q.850;cause=19"]
+        bye = request("BYE", cseq=2, branch="z9hG4bK-2", to_tag="t1", headers=reasons)
+
+        [_, ended] = talking().receive(bye)
+        assert ended == Ended("t1", "peer", "hang_up", 200, "SIP;cause=480, Q.850;cause=19")
+
     def test_we_hang_up(self) -> None:
         """
         BYE, resent until its response (§15.1.1); the owner is told at once.
