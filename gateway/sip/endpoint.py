@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from .agent import UserAgent, capabilities
+from .agent import UserAgent, capabilities, phrase
 from .authentication import Screen
 from .digest import Credentials
 from .event import (
@@ -44,7 +44,7 @@ from .multipart import unwrapped
 from .refer import Referrals
 from .registrar import Binding, Registrar
 from .registration import Registration, Registrations
-from .replaces import Replaces
+from .replaces import Replaces, refusal, replaced_by
 from .route import response_flow
 from .schedule import Schedule
 from .session_timer import INTERVAL, inspect_interval
@@ -320,6 +320,8 @@ class Endpoint:
         usage = InviteUsage(self._agent.token(), self._layer, self._uac, self._agent, flow)
         self._usages[usage.call] = usage
         server = self._layer.accept(request, flow, usage.call)
+        if replaces:
+            self._replacing[usage.call] = replaces
         incoming = Incoming(usage.call, request, flow, identity, replaces)
         return [*self._after(usage, usage.accept(server, now)), incoming]
 
@@ -332,7 +334,7 @@ class Endpoint:
         if wanted is None:
             return None
         usage = self._usages.get(wanted.to_tag)
-        if usage is None or usage.dialog is None or not wanted.names(usage.dialog):
+        if usage is None or not usage.is_named(wanted):
             raise SipError("No Such Call", status=481)
         no = refusal(wanted, ended=usage.ended, answered=usage.answered, placed=usage.placed)
         if no:
@@ -516,12 +518,10 @@ class Endpoint:
         if referrals is None:
             return []
         other = self._usages.get(replaces) if replaces else None
-        if replaces and (other is None or other.dialog is None):
-            raise ValueError(f"{replaces} is no call that could be replaced")
-        dialog = Replaces.of_peer(other.dialog) if other and other.dialog else None
-        outputs = referrals.refer(
-            target, now, referred_by=referred_by, replaces=dialog, quiet=quiet
-        )
+        if replaces and (other is None or other.ended or not other.answered):
+            return [ReferralProgress(call, 481, phrase(481), final=True)]  # it has just ended
+        place = Replaces.of_peer(other.dialog) if other and other.dialog else None
+        outputs = referrals.refer(target, now, referred_by=referred_by, replaces=place, quiet=quiet)
         return self._after(self._usages[call], outputs)
 
     def accept_referral(self, call: str, now: float) -> list[Output]:
@@ -530,7 +530,9 @@ class Endpoint:
         return self._after(self._usages[call], referrals.accept(now)) if referrals else []
 
     def refuse_referral(self, call: str, status: int, now: float) -> list[Output]:
-        """Refuse the REFER that waits."""
+        """Refuse the REFER that waits. ValueError for a status below 300."""
+        if status < 300:
+            raise ValueError(f"{status} does not refuse")
         referrals = self._referrals(call)
         return self._after(self._usages[call], referrals.refuse(status, now)) if referrals else []
 
@@ -546,6 +548,13 @@ class Endpoint:
     def _referrals(self, call: str) -> Referrals | None:
         usage = self._usages.get(call)
         return usage.referrals if usage else None
+
+    def _replace(self, usage: InviteUsage, now: float) -> list[Output]:
+        """A new call is answered: the one whose place it takes ends (RFC 3891 §3)."""
+        if not usage.answered:
+            return []
+        old = self._usages.get(self._replacing.pop(usage.call, ""))
+        return self._after(old, old.hang_up(now, cause="replaced")) if old else []
 
     def _usage_of(self, request: Request) -> InviteUsage | None:
         usage = self._usages.get(request.headers.to.tag or "")

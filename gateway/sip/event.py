@@ -58,8 +58,8 @@ class Identity:
 class Incoming:
     """A new INVITE; 100 is sent. Its body is SDP or empty (then our 200 carries the offer).
 
-    `replaces`: the call that this one is to take the place of (RFC 3891); it is confirmed, and
-    what the header said of it holds.
+    `replaces`: the call that this one is to take the place of (RFC 3891), if its owner lets it: by
+    answer(), which ends the other. That one is answered, or we placed it and it rings yet.
     """
 
     call: str
@@ -153,7 +153,8 @@ class ReferralProgress:
     """What became of our REFER: what the peer's NOTIFY said of the call that it makes.
 
     `final`: nothing follows. A refused REFER is one final progress with the status of the refusal;
-    a peer that took it and will not tell (norefersub, 202 and silence) is a final 202.
+    a peer that took it and will not tell (RFC 4488) is a final 202, one that falls silent the last
+    status that it told, or 408.
     """
 
     call: str

@@ -165,9 +165,11 @@ class InviteUsage:
         outputs += self._termination.close(now)
         return [*outputs, *self._session.end("us", "refused", status, reason or phrase(status))]
 
-    def hang_up(self, now: float, *, reason: str | None) -> list[Output]:
-        """End the call, whatever its state."""
-        return self._termination.hang_up(now, reason)
+    def hang_up(
+        self, now: float, *, reason: str | None = None, cause: str = "hang_up"
+    ) -> list[Output]:
+        """End the call, whatever its state. `cause`: of one that is answered."""
+        return self._termination.hang_up(now, reason, cause)
 
     def send_owed_bye(self, now: float) -> list[Output]:
         """Do not wait for that ACK any longer."""

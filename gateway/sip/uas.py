@@ -13,6 +13,7 @@ from .address import NameAddr, Uri
 from .agent import ACCEPT, ALLOW, EXTENSIONS, METHODS, SDP
 from .grammar import SipError
 from .message import Request, Response
+from .replaces import replaced_by
 
 _HOPS = re.compile(r"0{0,32}[0-9]{1,3}")
 # of RFC 3261, 3262, 3311, 3428, 3515, 3903, 6086 and 6665
@@ -30,13 +31,17 @@ class Rejection:
     reason: str | None = None
 
 
-def inspect(request: Request) -> Rejection | None:
-    """Say why a request cannot be served, or None. Neither for ACK nor for CANCEL (§8.2.2.3)."""
+def inspect(request: Request, *, registrar: bool = False) -> Rejection | None:
+    """Say why a request cannot be served, or None. Neither for ACK nor for CANCEL (§8.2.2.3).
+
+    `registrar`: REGISTER is served, which we do not tell everybody.
+    """
     return (
-        _inspect_method(request)
+        (None if registrar and request.method == "REGISTER" else _inspect_method(request))
         or _inspect_uri(request)
         or _inspect_hops(request)
         or _inspect_extensions(request)
+        or _inspect_replaces(request)
         or (_inspect_invite(request) if request.method == "INVITE" else None)
         or (_inspect_content(request) if request.method in {"PRACK", "UPDATE"} else None)
     )
@@ -68,6 +73,14 @@ def _inspect_hops(request: Request) -> Rejection | None:
 def _inspect_extensions(request: Request) -> Rejection | None:
     unknown = [tag for tag in request.headers.elements("Require") if tag not in EXTENSIONS]
     return Rejection(420, (("Unsupported", ", ".join(unknown)),)) if unknown else None
+
+
+def _inspect_replaces(request: Request) -> Rejection | None:
+    try:
+        replaced_by(request)
+    except SipError as error:
+        return Rejection(400, reason=error.reason)
+    return None
 
 
 def _inspect_invite(request: Request) -> Rejection | None:
