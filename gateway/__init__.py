@@ -5,7 +5,8 @@
 Floors, top to bottom; a package imports only from floors below:
 
 4  cli  demo  app  backends   the command line; a call without anything; the composition root
-   ways  nat           how trunks are reached, and which address of ours each of them sees
+   remote              the running service, asked by the command line
+   nat                 which address of ours each trunk sees
 3  api  simulator      for programs and people; both other ends, for demo and tests
 2  call                the only place where the protocols meet
 1  sip  sdp  rtp  audio  realtime     strangers to each other

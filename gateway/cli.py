@@ -11,7 +11,7 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -23,6 +23,7 @@ from rich.console import Console
 
 if TYPE_CHECKING:
     from .config import Config
+    from .remote import Service
 
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -38,6 +39,18 @@ app = typer.Typer(
 ConfigFile = Annotated[
     Path | None,
     typer.Option("--config", "-c", help="YAML; without it the simulator answers every call."),
+]
+
+
+ServiceConfig = Annotated[
+    Path | None,
+    typer.Option("--config", "-c", help="The service's YAML, for its api.listen and api.token."),
+]
+ServiceUrl = Annotated[
+    str | None, typer.Option("--url", help="Where the service is, if not where its YAML says.")
+]
+ServiceToken = Annotated[
+    str | None, typer.Option("--token", envvar="GATEWAY_TOKEN", help="If not that of its YAML.")
 ]
 
 
@@ -113,6 +126,67 @@ def simulate(
             err.print(f"{script}: {problem}", markup=False)
         raise typer.Exit(1) from None
     _run(_simulate(host, port, lines, profile, speed))
+
+
+@app.command()
+def call(
+    to: Annotated[str, typer.Argument(help="A number, or a tel: or sip: URI.")],
+    agent: Annotated[str, typer.Option(help="Who speaks with whoever picks up.")],
+    trunk: Annotated[
+        str | None, typer.Option(help="The way; not needed where only one trunk can dial.")
+    ] = None,
+    from_: Annotated[
+        str | None, typer.Option("--from", help="The number that is shown; the trunk's own.")
+    ] = None,
+    timeout: Annotated[float, typer.Option(help="Seconds that it may ring.")] = 60.0,
+    follow: Annotated[bool, typer.Option("--follow", help="Stay until the call is over.")] = False,
+    config: ServiceConfig = None,
+    url: ServiceUrl = None,
+    token: ServiceToken = None,
+) -> None:
+    """Make a call through the running service; Ctrl-C hangs up."""
+    from .remote import follow_call
+
+    asked = {"to": to, "agent": agent, "trunk": trunk, "from": from_, "timeout": timeout}
+    order = {name: value for name, value in asked.items() if value is not None}
+    _ask(config, url, token, lambda it: follow_call(it, order, out, to_the_end=follow))
+
+
+@app.command()
+def calls(
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    config: ServiceConfig = None,
+    url: ServiceUrl = None,
+    token: ServiceToken = None,
+) -> None:
+    """Show the calls in progress."""
+    from .remote import show_calls
+
+    _ask(config, url, token, lambda it: show_calls(it, out, as_json=as_json))
+
+
+def _ask(
+    path: Path | None,
+    url: str | None,
+    token: str | None,
+    work: Callable[[Service], Awaitable[int]],
+) -> None:
+    """Do something with the running service, which is where the arguments say."""
+    from .remote import Service, ServiceError, url_of
+
+    if url is None:
+        api = _load(path).api
+        url = url_of(api)
+        token = token or (api.token.get_secret_value() if api.token else None)
+
+    async def main() -> int:
+        async with Service(url, token) as service:
+            return await work(service)
+
+    try:
+        _run(main())
+    except ServiceError as error:
+        raise _failed(str(error)) from None
 
 
 def _load(path: Path | None) -> Config:

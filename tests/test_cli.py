@@ -20,14 +20,16 @@ CONFIG = Path(__file__).parents[1] / "config"
 WITHIN = 30.0  # s for a process to start or to end
 
 
-@pytest.mark.parametrize("command", ["serve", "check", "demo", "simulate"])
+@pytest.mark.parametrize("command", ["serve", "check", "demo", "simulate", "call", "calls"])
 def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--help"]) == 0
     assert command in capsys.readouterr().out
     assert main([command, "--help"]) == 0
 
 
-@pytest.mark.parametrize("argv", [["frobnicate"], ["check", "--what"], ["simulate", "--port", "x"]])
+@pytest.mark.parametrize(
+    "argv", [["frobnicate"], ["check", "--what"], ["call", "100"], ["simulate", "--port", "x"]]
+)
 def test_wrong_usage_is_2(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(argv) == 2
     assert "Error" in capsys.readouterr().err
@@ -169,3 +171,23 @@ def test_sigterm_ends_every_call_with_bye_and_a_record(tmp_path: Path) -> None:
     records = [json.loads(line) for line in (tmp_path / "calls.jsonl").read_text().splitlines()]
     assert [(it["ended_by"], it["cause"]) for it in records] == [("gateway", "shutdown")] * 2
     assert all((tmp_path / it["recording"]).stat().st_size > 8000 for it in records)
+
+
+def test_calls_of_a_service_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{free.getsockname()[1]}"
+
+    assert main(["calls", "--url", url]) == 1
+    assert main(["call", "100", "--agent", "a", "--url", url]) == 1
+    assert f"no service at {url}: is `gateway serve` running?" in capsys.readouterr().err
+
+
+def test_a_service_where_its_configuration_says(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "gateway.yaml"
+    file.write_text("api: {listen: '127.0.0.1:1', token: t}\n")
+
+    assert main(["calls", "--config", str(file)]) == 1
+    assert "no service at http://127.0.0.1:1:" in capsys.readouterr().err
