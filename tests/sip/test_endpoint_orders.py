@@ -13,7 +13,7 @@ from itertools import count, permutations
 import pytest
 
 from gateway.sip.endpoint import Ended, Endpoint, Event, Flow, Incoming, Offered, Output, Transmit
-from gateway.sip.event import Locate
+from gateway.sip.event import Locate, ReferralProgress
 from gateway.sip.message import Request, Response, parse
 
 from .wire import OFFER, Wire, called, calling, request, response
@@ -111,6 +111,16 @@ class Pair:
     def offer(self, name: str) -> None:
         self.act(name, self.endpoints[name].reinvite(self.calls[name], SDP, self.now))
 
+    def refer(self) -> None:
+        self.act("a", self.endpoints["a"].refer(self.calls["a"], "sip:c@192.0.2.3", self.now))
+
+    def accept_referral(self) -> None:
+        self.act("b", self.endpoints["b"].accept_referral(self.calls["b"], self.now))
+
+    def report_referral(self) -> None:
+        outputs = self.endpoints["b"].report_referral(self.calls["b"], 200, "OK", self.now)
+        self.act("b", outputs)
+
     def deliver(self, name: str) -> None:
         """Let all that is held for one side through."""
         held, self._held[name] = self._held[name], []
@@ -156,6 +166,9 @@ MOVES: dict[str, Move] = {
     "to a": lambda pair: pair.deliver("a"),
     "to b": lambda pair: pair.deliver("b"),
     "time": lambda pair: pair.wait(0.5),
+    "a refers": Pair.refer,
+    "b accepts": Pair.accept_referral,
+    "b reports": Pair.report_referral,
 }
 BOTH_HANG_UP = ("answer", "a hangs up", "b hangs up", "a offers", "to a", "to b")
 CALLER_HANGS_UP = ("answer", "a hangs up", "a offers", "b offers", "to a", "to b")
@@ -199,6 +212,10 @@ def assert_at_rest(pair: Pair, label: str, *, within: float = 100.0) -> None:
     assert pair.events["a"]
 
 
+REFERRED = ("b accepts", "b reports", "to a", "to b", "a hangs up", "b hangs up")
+REFERRING = ("a refers", "b accepts", "b reports", "to a", "to b", "b hangs up")
+
+
 class TestTwoEndpoints:
     """Both ends are ours, and hold each other to the rules."""
 
@@ -231,6 +248,17 @@ class TestTwoEndpoints:
         for order in orders(BOTH_HANG_UP, of_each=29):
             pair = play(order, lost=lost, always=always)
             assert_at_rest(pair, f"{lost}: {' '.join(order)}", within=200.0)
+
+    @pytest.mark.parametrize("copies", [1, 2])
+    @pytest.mark.parametrize("referred", [True, False])
+    def test_the_call_ends_while_it_is_transferred(self, referred: bool, copies: int) -> None:
+        """Whatever is known of the referral by then, it has one end at most."""
+        for order in orders(REFERRED if referred else REFERRING, of_each=copies * 3):
+            before = ["to b", "answer", "to a", "to b", *(["a refers", "to b"] if referred else [])]
+            pair = play([*before, *order], ringing=False, copies=copies)
+            assert_at_rest(pair, " ".join(order), within=SOON)
+            told = [it for it in pair.events["a"] if isinstance(it, ReferralProgress)]
+            assert [it.final for it in told] in ([], [True], [False], [False, True]), order
 
 
 def hear(wire: Wire, data: bytes) -> None:
@@ -348,7 +376,7 @@ class TestWeCall:
     @pytest.mark.parametrize("moves", [FORKED, CANCELLED, TALKING])
     def test_every_order(self, moves: Sequence[str], answering: bool) -> None:
         """Each 2xx has its ACK, each copy of it again, and each phone that answered its BYE."""
-        for order in orders(moves, of_each=1 if moves == FORKED and not answering else 7):
+        for order in orders(moves, of_each=3 if moves == FORKED else 7):
             call = OurCall()
             for move in order:
                 BY_US[move](call)

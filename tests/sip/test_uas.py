@@ -129,6 +129,16 @@ def test_contact(contact: str) -> None:
     assert inspected(request("INVITE", headers=[contact])) == rejection
 
 
+def test_replaces() -> None:
+    """RFC 3891 §3: one, that can be read, in an INVITE, or 400."""
+    place = "Replaces: c1;to-tag=a;from-tag=b"
+    bad = Rejection(400, reason="Bad Replaces")
+    assert inspected(request("INVITE", headers=[CONTACT, place])) is None
+    assert inspected(request("INVITE", headers=[CONTACT, place, place])) == bad
+    assert inspected(request("INVITE", headers=[CONTACT, "Replaces: c1"])) == bad
+    assert inspected(request("BYE", headers=[place])) == bad
+
+
 def test_content() -> None:
     """
     415 says what would do (§8.2.3).
