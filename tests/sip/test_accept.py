@@ -1,4 +1,4 @@
-"""RFC 3261 §9, §13, §15 of the one who is called, and of any call in progress."""
+"""RFC 3261 §9.2, §13.3 and RFC 3262 §3: an INVITE of the peer's is answered."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ import pytest
 from gateway.sip.endpoint import (
     Confirmed,
     Ended,
-    Flow,
     Incoming,
+    Offered,
     Transmit,
 )
-from gateway.sip.message import Request, Response, parse
 
-from .wire import ANSWER, FLOW, OFFER, US, Wire, called, request, response, talking
+from .wire import ANSWER, FLOW, OFFER, Wire, called, request
 
 CONTACT = "Contact: <sip:bob@192.0.2.9:5070>"
 
@@ -227,232 +226,208 @@ class TestCalled:
         wire.receive(request("ACK", branch="z9hG4bK-2", to_tag="t1"))
         assert wire.endpoint.calls == 1
 
-    def test_bye_before_the_answer(self) -> None:
+
+RELIABLE = ["Contact: <sip:alice@192.0.2.9>", "Require: 100rel"]
+WILLING = ["Contact: <sip:alice@192.0.2.9>", "Supported: 100rel, timer"]
+RINGING, PROGRESS, OK = "SIP/2.0 180 Ringing", "SIP/2.0 183 Session Progress", "SIP/2.0 200 OK"
+
+
+class TestReliable:
+    """RFC 3262 §3."""
+
+    def invited(self, *, headers: list[str], body: bytes = OFFER) -> Wire:
+        wire = Wire()
+        wire.receive(request("INVITE", headers=headers, body=body))
+        return wire
+
+    def prack(self, wire: Wire, *, cseq: int = 2, body: bytes = b"", rack: str = "") -> bytes:
+        """Acknowledge the latest response."""
+        rack = rack or f"{wire.last.headers.get('RSeq')} 1 INVITE"
+        headers = [f"RAck: {rack}"]
+        return request(
+            "PRACK", cseq=cseq, branch=f"z9hG4bK-p{cseq}", to_tag="t1", headers=headers, body=body
+        )
+
+    def test_required(self) -> None:
         """
-        A caller may end an early dialog by BYE, too (§15): 200, and 487 to the INVITE.
+        Ringing has a number, is resent until its PRACK, and that is answered.
         """
-        wire = called()
+        wire = self.invited(headers=RELIABLE)
+        assert wire.see(wire.endpoint.ring("t1", 0.0)) == [RINGING]
+        ringing = wire.last
+        assert ringing.headers.get("Require") == "100rel"
+        assert 1 <= int(ringing.headers.get("RSeq") or 0) < 2**31
+        assert ringing.headers.to.tag == "t1"
+
+        assert wire.wait(2.0) == [(0.5, RINGING), (1.5, RINGING)]
+        assert wire.last == ringing
+        prack = self.prack(wire)
+        assert wire.receive(prack) == [OK]
+        assert wire.receive(prack) == [OK]
+        assert wire.wait(10.0) == []
+        assert wire.see(wire.endpoint.answer("t1", ANSWER, 10.0)) == [OK]
+        assert wire.last_response().body == ANSWER
+
+    def test_supported(self) -> None:
+        """
+        Where it is only supported, a session description is worth it, and ringing is not.
+        """
+        wire = self.invited(headers=WILLING)
         wire.see(wire.endpoint.ring("t1", 0.0))
+        assert wire.last.headers.get("RSeq") is None
+        assert wire.see(wire.endpoint.ring("t1", 0.0, body=ANSWER)) == [PROGRESS]
+        assert wire.last.headers.get("RSeq")
+        assert wire.last_response().body == ANSWER
 
-        assert wire.receive(request("BYE", cseq=2, branch="z9hG4bK-2", to_tag="t1")) == [
-            "SIP/2.0 200 OK",
-            "SIP/2.0 487 Request Terminated",
-            Ended("t1", "peer", "hang_up", 487, None),
+    def test_neither(self) -> None:
+        """
+        Early media of a peer that knows nothing of it, each minute again.
+        """
+        wire = self.invited(headers=["Contact: <sip:alice@192.0.2.9>"])
+        assert wire.see(wire.endpoint.ring("t1", 0.0, body=ANSWER)) == [PROGRESS]
+        assert wire.last.headers.get("RSeq") is None
+        assert wire.wait(60.0) == [(60.0, PROGRESS)]
+        assert wire.last_response().body == ANSWER
+
+    def test_again_each_minute(self) -> None:
+        """
+        Reliable where it must be, with the next number, and without a second description.
+        """
+        wire = self.invited(headers=RELIABLE)
+        wire.see(wire.endpoint.ring("t1", 0.0, body=ANSWER))
+        first = int(wire.last.headers.get("RSeq") or 0)
+        wire.receive(self.prack(wire))
+        assert wire.wait(60.0) == [(60.0, PROGRESS)]
+        assert int(wire.last.headers.get("RSeq") or 0) == first + 1
+        assert wire.last_response().body == b""
+
+    def test_the_second_waits_for_the_first(self) -> None:
+        wire = self.invited(headers=RELIABLE)
+        wire.see(wire.endpoint.ring("t1", 0.0))
+        assert wire.see(wire.endpoint.ring("t1", 0.0, body=ANSWER)) == []
+        assert wire.receive(self.prack(wire)) == [OK, PROGRESS]
+
+    def test_the_answer_waits_for_the_prack(self) -> None:
+        """
+        A 2xx may not overtake a session description; it has none then (RFC 3261 §13.2.1).
+        """
+        wire = self.invited(headers=WILLING)
+        wire.see(wire.endpoint.ring("t1", 0.0, body=ANSWER))
+        assert wire.endpoint.answer("t1", ANSWER, 0.1) == []
+        assert wire.receive(self.prack(wire)) == [OK, OK]
+        assert [m.headers.cseq.method for m in wire.sent[-2:]] == ["PRACK", "INVITE"]
+        assert wire.last_response().body == b""
+        assert wire.receive(request("ACK", branch="z9hG4bK-a", to_tag="t1")) == [
+            Confirmed("t1", b"")
         ]
+
+    def test_the_answer_does_not_wait_for_that_of_mere_ringing(self) -> None:
+        """
+        Its copies end, and a PRACK that is under way is still answered.
+        """
+        wire = self.invited(headers=RELIABLE)
+        wire.see(wire.endpoint.ring("t1", 0.0))
+        prack = self.prack(wire)
+        assert wire.see(wire.endpoint.answer("t1", ANSWER, 0.1)) == [OK]
+        assert wire.receive(prack) == [OK]
+        wire.receive(request("ACK", branch="z9hG4bK-a", to_tag="t1"))
+        assert wire.wait(30.0) == []
+
+    @pytest.mark.parametrize("rack", ["1 1 INVITE", "x", "0 1 INVITE"])
+    def test_a_prack_of_something_else(self, rack: str) -> None:
+        wire = self.invited(headers=RELIABLE)
+        gone = ["SIP/2.0 481 Call/Transaction Does Not Exist"]
+        assert wire.receive(self.prack(wire, cseq=2, rack=rack)) == gone
+        wire.see(wire.endpoint.ring("t1", 0.0))
+        assert wire.receive(self.prack(wire, cseq=3, rack=rack)) == gone
+
+    def test_no_prack_at_all(self) -> None:
+        """
+        After 64*T1 the INVITE is refused with a 5xx.
+        """
+        for body in (b"", ANSWER):
+            wire = self.invited(headers=RELIABLE)
+            wire.see(wire.endpoint.ring("t1", 0.0, body=body))
+            wire.endpoint.answer("t1", ANSWER, 0.0) if body else None
+            assert wire.wait(32.0)[-2:] == [
+                (32.0, "SIP/2.0 504 Server Time-out"),
+                (32.0, Ended("t1", "network", "timeout", 504, None)),
+            ]
+            wire.wait_until_idle()
+
+    def test_our_offer(self) -> None:
+        """
+        Of an INVITE without one it may go in a reliable 18x; the answer is in the PRACK.
+        """
+        wire = self.invited(headers=WILLING, body=b"")
+        assert wire.see(wire.endpoint.ring("t1", 0.0, body=OFFER)) == [PROGRESS]
+        assert wire.endpoint.answer("t1", OFFER, 0.1) == []
+        assert wire.receive(self.prack(wire, body=ANSWER)) == [OK, Confirmed("t1", ANSWER), OK]
+        assert wire.last_response().body == b""
+
+    def test_our_offer_may_not_be_lost(self) -> None:
+        """
+        Not in a response that nobody acknowledges.
+        """
+        wire = self.invited(headers=["Contact: <sip:alice@192.0.2.9>"], body=b"")
+        assert wire.see(wire.endpoint.ring("t1", 0.0, body=OFFER)) == [RINGING]
+        assert wire.last_response().body == b""
+
+    def test_required_and_no_offer(self) -> None:
+        """
+        What is first acknowledged has to hold our offer (RFC 3261 §13.2.1): no ringing before.
+        """
+        wire = self.invited(headers=RELIABLE, body=b"")
+        assert wire.endpoint.ring("t1", 0.0) == []
+        assert wire.see(wire.endpoint.ring("t1", 0.0, body=OFFER)) == [PROGRESS]
+        wire.receive(self.prack(wire, body=ANSWER))
+        assert wire.see(wire.endpoint.ring("t1", 1.0)) == [RINGING]
+        assert wire.receive(self.prack(wire, cseq=3)) == [OK]
+        assert wire.see(wire.endpoint.answer("t1", OFFER, 2.0)) == [OK]
+
+    def test_an_offer_in_the_prack(self) -> None:
+        """
+        Once the first one has its answer (§5): it is answered in the 200 to the PRACK.
+        """
+        wire = self.invited(headers=WILLING)
+        wire.see(wire.endpoint.ring("t1", 0.0, body=ANSWER))
+        prack = self.prack(wire, body=OFFER)
+        (offered,) = wire.receive(prack)
+        assert isinstance(offered, Offered)
+        assert offered.request.method == "PRACK"
+        assert wire.see(wire.endpoint.answer("t1", ANSWER, 0.1)) == [OK]
+        assert wire.last.headers.cseq.method == "PRACK"
+        assert wire.last_response().body == ANSWER
+        assert wire.see(wire.endpoint.answer("t1", ANSWER, 0.2)) == [OK]
+        assert wire.last.headers.cseq.method == "INVITE"
+
+    def test_cancelled(self) -> None:
+        """
+        Nothing of it is left.
+        """
+        wire = self.invited(headers=RELIABLE)
+        wire.see(wire.endpoint.ring("t1", 0.0, body=ANSWER))
+        assert wire.receive(request("CANCEL"))[:2] == [OK, "SIP/2.0 487 Request Terminated"]
         wire.receive(request("ACK", to_tag="t1"))
         wire.wait_until_idle()
 
-    def test_bye_before_the_ack(self) -> None:
-        """
-        The ACK is lost and the peer has hung up: the 200 is not resent any more.
-        """
-        wire = called()
+
+class TestTimed:
+    """The session interval in our 2xx (RFC 4028 §9)."""
+
+    def test_answered(self) -> None:
+        wire = Wire()
+        wire.receive(request("INVITE", headers=[*WILLING, "Session-Expires: 600"], body=OFFER))
         wire.see(wire.endpoint.answer("t1", ANSWER, 0.0))
+        assert wire.last.headers.get("Session-Expires") == "600;refresher=uas"
+        assert wire.last.headers.get("Require") == "timer"
 
-        assert wire.receive(request("BYE", cseq=2, branch="z9hG4bK-2", to_tag="t1")) == [
-            "SIP/2.0 200 OK",
-            Ended("t1", "peer", "hang_up", 200, None),
-        ]
-        assert wire.wait(31.0) == []
-        assert wire.receive(request("ACK", branch="z9hG4bK-3", to_tag="t1")) == []
-        wire.wait_until_idle()
-
-    def test_we_end_it_early(self) -> None:
+    def test_too_small(self) -> None:
         """
-        480 to an INVITE that still waits.
+        422, before there is a call.
         """
-        wire = called()
-        outputs = wire.endpoint.bye("t1", 0.0, reason="Q.850;cause=16")
-
-        assert wire.see(outputs) == [
-            "SIP/2.0 480 Temporarily Unavailable",
-            Ended("t1", "us", "refused", 480, "Q.850;cause=16"),
-        ]
-        assert wire.last.headers.get("Reason") == "Q.850;cause=16"
-        wire.receive(request("ACK", to_tag="t1"))
-        wire.wait_until_idle()
-
-    def test_we_end_it_before_the_ack(self) -> None:
-        """
-        The called side sends no BYE before the ACK has come (§15); the owner need not wait.
-        """
-        wire = called()
-        wire.see(wire.endpoint.answer("t1", ANSWER, 0.0))
-        ended = Ended("t1", "us", "hang_up", 200, "Q.850;cause=16")
-
-        assert wire.see(wire.endpoint.bye("t1", 0.0, reason="Q.850;cause=16")) == [ended]
-        assert wire.endpoint.bye("t1", 0.0) == []
-        assert wire.wait(0.5) == [(0.5, "SIP/2.0 200 OK")]
-        ack = request("ACK", branch="z9hG4bK-2", to_tag="t1")
-        assert wire.receive(ack) == ["BYE sip:alice@192.0.2.9"]
-        assert wire.last.headers.get("Reason") == "Q.850;cause=16"
-        assert wire.receive(ack) == []
-        wire.receive(response(wire.last_request(), "200 OK"))
-        wire.wait_until_idle()
-
-    def test_we_end_it_and_no_ack_comes(self) -> None:
-        """
-        ... or until its time is over (§15).
-        """
-        wire = called()
-        wire.see(wire.endpoint.answer("t1", ANSWER, 0.0))
-        wire.see(wire.endpoint.bye("t1", 0.0))
-
-        assert wire.wait(32.0)[-1] == (32.0, "BYE sip:alice@192.0.2.9")
-        wire.wait_until_idle()
-        assert len([event for event in wire.events if isinstance(event, Ended)]) == 1
-
-    def test_reason_of_many_lines(self) -> None:
-        """
-        A Reason that would not stay one line is refused when it is given, not when it is sent.
-        """
-        wire = talking()
-
-        with pytest.raises(ValueError, match="not a header"):
-            wire.endpoint.bye("t1", 0.0, reason="a\r\nb: c")
-
-
-class TestTalking:
-    def test_peer_hangs_up(self) -> None:
-        """
-        200 to the BYE, and to its copies; the Reason is told, without half characters (§15.1.2).
-        """
-        wire = talking()
-        reason = ['Reason: Q.850;text="X"']
-        bye = request("BYE", cseq=2, branch="z9hG4bK-2", to_tag="t1", headers=reason)
-        bye = bye.replace(b"X", b"\xff")
-
-        assert wire.receive(bye) == [
-            "SIP/2.0 200 OK",
-            Ended("t1", "peer", "hang_up", 200, 'Q.850;text="\ufffd"'),
-        ]
-        assert wire.receive(bye) == ["SIP/2.0 200 OK"]
-        assert wire.endpoint.calls == 0
-        wire.wait_until_idle()
-
-    def test_several_reasons(self) -> None:
-        """
-        One for each protocol (RFC 3326 §2): none is lost.
-        """
-        reasons = ["Reason: SIP;cause=480", "Reason: Q.850;cause=19"]
-        bye = request("BYE", cseq=2, branch="z9hG4bK-2", to_tag="t1", headers=reasons)
-
-        [_, ended] = talking().receive(bye)
-        assert ended == Ended("t1", "peer", "hang_up", 200, "SIP;cause=480, Q.850;cause=19")
-
-    def test_we_hang_up(self) -> None:
-        """
-        BYE, resent until its response (§15.1.1); the owner is told at once.
-        """
-        wire = talking()
-        assert wire.see(wire.endpoint.bye("t1", 0.0)) == [
-            "BYE sip:alice@192.0.2.9",
-            Ended("t1", "us", "hang_up", 200, None),
-        ]
-        bye = wire.last_request()
-        assert wire.wait(0.5) == [(0.5, "BYE sip:alice@192.0.2.9")]
-        assert wire.receive(response(bye, "200 OK")) == []
-        wire.wait_until_idle()
-
-    def test_nobody_answers_our_bye(self) -> None:
-        """
-        11 copies in 32 s (E, F), and nothing is left.
-        """
-        wire = talking()
-        wire.see(wire.endpoint.bye("t1", 0.0))
-
-        assert len(wire.wait(100.0)) == 10
-        assert wire.endpoint.idle
-
-    def test_both_hang_up(self) -> None:
-        """
-        BYEs that cross are both answered 200, and the call has ended once.
-        """
-        wire = talking()
-        wire.see(wire.endpoint.bye("t1", 0.0))
-
-        bye = request("BYE", cseq=2, branch="z9hG4bK-2", to_tag="t1")
-        assert wire.receive(bye) == ["SIP/2.0 200 OK"]
-        wire.wait_until_idle()
-
-    def test_after_the_end(self) -> None:
-        """
-        Any other request gets 481 (§12.2.2).
-        """
-        wire = talking()
-        wire.see(wire.endpoint.bye("t1", 0.0))
-
-        again = request("INVITE", cseq=2, branch="z9hG4bK-2", to_tag="t1", body=OFFER)
-        assert wire.receive(again) == ["SIP/2.0 481 Call/Transaction Does Not Exist"]
-        wire.wait_until_idle()
-
-    def test_old_cseq(self) -> None:
-        """
-        A CSeq that does not go up: 500, and nothing happens (§12.2.2).
-        """
-        wire = talking(cseq=10)
-        wire.receive(request("ACK", cseq=10, branch="z9hG4bK-ack", to_tag="t1"))
-
-        for number, branch in ((9, "z9hG4bK-2"), (10, "z9hG4bK-3")):
-            bye = request("BYE", cseq=number, branch=branch, to_tag="t1")
-            assert wire.receive(bye) == ["SIP/2.0 500 CSeq Out Of Order"]
-        assert wire.endpoint.calls == 1
-
-    def test_options(self) -> None:
-        """
-        Within a dialog OPTIONS is answered as outside (§11.2).
-        """
-        wire = talking()
-        wire.endpoint.draining = True
-
-        options = request("OPTIONS", cseq=2, branch="z9hG4bK-2", to_tag="t1")
-        assert wire.receive(options) == ["SIP/2.0 200 OK"]
-        assert wire.last.headers.get("Accept") == "application/sdp"
-
-    @pytest.mark.parametrize("method", ["MESSAGE", "SUBSCRIBE", "PUBLISH", "REGISTER"])
-    def test_other_methods(self, method: str) -> None:
-        """
-        405 says what is taken (§8.2.1).
-        """
-        wire = talking()
-
-        seen = wire.receive(request(method, cseq=2, branch="z9hG4bK-2", to_tag="t1"))
-        assert seen == ["SIP/2.0 405 Method Not Allowed"]
-        assert "INVITE, ACK" in (wire.last.headers.get("Allow") or "")
-
-    def test_requests_follow_the_peer(self) -> None:
-        """
-        Behind NAT what we send goes where the peer's latest request came from: no other way leads
-        there.
-        """
-        moved = Flow("udp", US, ("198.51.100.7", 1024))
-        wire = called(headers=["Contact: <sip:alice@10.0.0.5>"])
-        wire.see(wire.endpoint.answer("t1", ANSWER, 0.0))
-        wire.receive(request("ACK", branch="z9hG4bK-2", to_tag="t1"), moved)
-
-        bye, _ = wire.endpoint.bye("t1", 0.0)
-        assert isinstance(bye, Transmit)
-        assert bye.flow == moved
-
-    def test_no_way_for_strangers(self) -> None:
-        """
-        A request with a foreign tag is not the dialog's: 481, and our way stays.
-        """
-        wire = talking()
-        elsewhere = Flow("udp", US, ("198.51.100.7", 1024))
-        bye = request("BYE", cseq=2, branch="z9hG4bK-2", to_tag="t1", from_tag="stranger")
-
-        assert wire.receive(bye, elsewhere) == ["SIP/2.0 481 Call/Transaction Does Not Exist"]
-        (transmit, _) = wire.endpoint.bye("t1", 0.0)
-        assert isinstance(transmit, Transmit)
-        assert transmit.flow == FLOW
-
-
-def test_our_messages_parse() -> None:
-    """
-    Everything that a whole call makes us send can be read again.
-    """
-    wire = talking()
-    wire.see(wire.endpoint.bye("t1", 0.0))
-
-    assert all(isinstance(m, Request | Response) and parse(m.encode()) == m for m in wire.sent)
+        wire = Wire()
+        data = request("INVITE", headers=[*WILLING, "Session-Expires: 60"], body=OFFER)
+        assert wire.receive(data) == ["SIP/2.0 422 Session Interval Too Small"]
+        assert wire.last.headers.get("Min-SE") == "90"
+        assert wire.events == []
