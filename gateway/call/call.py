@@ -123,7 +123,7 @@ class Call:
                 case Ended():
                     self._ended(event)
                 case Progress(status=status):
-                    self._rings = self._rings or status == RINGING
+                    self._rings = self._rings or agreed or status == RINGING
                     if agreed:
                         self._join()  # early media runs, and the model hears nothing of it
                 case Informed(content_type=kind, body=body) if self._talk:

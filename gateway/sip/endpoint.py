@@ -8,6 +8,7 @@ and requests out of dialogs that we send (clients of the layer).
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
@@ -77,6 +78,8 @@ __all__ = [
 
 MAX_TRANSACTIONS = 10_000  # of some 5 kB each; beyond, new requests are answered 503 and forgotten
 RETRY_AFTER = ("Retry-After", "5")  # s
+FIRST_BYTES = 4096
+_TO_TAG = re.compile(rb"\r\nto?[ \t]*:[^\r\n]*;[ \t]*tag[ \t]*=[ \t]*([\w.-]+)", re.IGNORECASE)
 OVERLOAD = Rejection(503, (RETRY_AFTER,))
 
 
@@ -142,10 +145,15 @@ class Endpoint:
     def awaits(self, data: bytes, host: str) -> bool:
         """Is this a response from a host that a request of ours has gone to, and is not over?
 
-        Told from the first bytes: for whoever reads nothing of hosts that may not call, but must
-        hear what a route or a target outside of them answers. A response is never answered.
+        Or a request within a call of ours: whom we called may say BYE from anywhere, and our tag
+        in its To is a random one that nobody else knows. Told from the first bytes: for whoever
+        reads nothing of hosts that may not call, but must hear what a route or a target outside of
+        them says. A response is never answered.
         """
-        return data.startswith(b"SIP/2.0 ") and self._layer.asks(host)
+        if data.startswith(b"SIP/2.0 "):
+            return self._layer.asks(host)
+        tag = _TO_TAG.search(data, 0, FIRST_BYTES)
+        return tag is not None and tag[1].decode() in self._usages
 
     def uses(self, flow: Flow) -> bool:
         """Is this the way to the peer of a call, or to a phone that registered with us?

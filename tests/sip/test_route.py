@@ -335,3 +335,21 @@ def test_whose_responses_are_awaited() -> None:
     wire.wait_until_idle()
     assert hears(wire.endpoint) == [False] * 4
     assert not wire.endpoint._layer._asked
+
+
+def test_a_request_within_a_call_is_awaited_from_anywhere() -> None:
+    """
+    Its To has our tag, which only the peer of the call knows.
+    """
+    wire, _ = calling()
+    own = wire.endpoint
+
+    def hears(to: bytes) -> bool:
+        return own.awaits(b"BYE sip:x SIP/2.0\r\n" + to + b"\r\n\r\n", "203.0.113.5")
+
+    for to in (b"To: <sip:a@x>;tag=t1", b"t:sip:a;x=1 ; TAG = t1", b"TO : <sip:a>;tag=t1;x"):
+        assert hears(to), to
+    for to in (b"To: <sip:a@x>;tag=t2", b"To: <sip:a@x>", b"From: <sip:a>;tag=t1", b"X: t1"):
+        assert not hears(to), to
+    assert not hears(b"X: " + b"x" * 5000 + b"\r\nTo: <sip:a@x>;tag=t1")
+    assert not hears(b"To: <sip:a@x>;tag=\xd9\xa3")
