@@ -36,10 +36,12 @@ from .realtime.client import Connector, connect, probe
 from .rtp.port import PortPool, RtpPorts
 from .simulator.server import SimulatorServer
 from .sip.address import Uri
+from .sip.connection import Network, Sockets
 from .sip.digest import Credentials
 from .sip.endpoint import Endpoint
 from .sip.event import Event
-from .sip.transport import Binder, Transport, bind_udp
+from .sip.tls import TlsSettings
+from .sip.transport import Binder, Listen, Transport, bind_udp
 
 SWEEP = 5.0  # s between looks at ports in quarantine
 FRESH = 60.0  # s for which a session that was ready proves that a backend is there
@@ -56,6 +58,7 @@ class World:
     """What is outside: sockets, time and chance. The defaults are the real ones."""
 
     bind: Binder = bind_udp
+    network: Network = field(default_factory=Sockets)  # of TCP and TLS
     ports: RtpPorts | None = None  # None: UDP sockets on the configured range
     ticker: Ticker = field(default_factory=TimerDescriptor)
     connect: Connector = connect
@@ -94,9 +97,20 @@ class Gateway:
         stack.callback(self.ports.close)
         # a host that is not ours must be seen now, and not by the first caller
         self.ports.release(self.ports.open(self._loop.time()), self._loop.time(), announced=False)
-        listen = [(it.host, it.port) for it in config.sip.listen if it.transport == "udp"]
+        tls = config.sip.tls
         self.transport = await Transport.open(
-            self.endpoint, listen, on_event=self._on_event, admit=self._admit, bind=world.bind
+            self.endpoint,
+            [
+                Listen(it.transport, it.host, it.port)
+                for it in config.sip.listen
+                if it.transport != "tls" or tls.certificate
+            ],
+            on_event=self._on_event,
+            admit=self._admit,
+            knows=lambda host: self.directory.trunk(host) is not None,
+            tls=TlsSettings(tls.certificate, tls.private_key, tls.ca, tls.verify_peer),
+            bind=world.bind,
+            network=world.network,
         )
         stack.push_async_callback(self.transport.close)
         if config.records.audio is not None:
@@ -142,7 +156,7 @@ class Gateway:
         self._sweeping = group.create_task(self._sweep())
         log.info(
             "listening",
-            sip=[f"udp:{host}:{port}" for host, port in self.transport.addresses],
+            sip=[str(listen) for listen in self.transport.listening],
             http=self.http.url if self.http else None,
             agents=sorted(self.directory.agents),
         )
@@ -179,7 +193,7 @@ class Gateway:
     async def readiness(self) -> Readiness:
         """Whether calls are taken, for /readyz; asks a backend's port, never opens a session."""
         reachable = await asyncio.gather(*map(self._is_reachable, self.backends.values()))
-        return Readiness(bool(self.transport.addresses), any(reachable), self._admission.draining)
+        return Readiness(bool(self.transport.listening), any(reachable), self._admission.draining)
 
     async def _is_reachable(self, backend: Backend) -> bool:
         last = backend.last_success

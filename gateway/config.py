@@ -68,13 +68,16 @@ RtpSource: TypeAlias = Literal["sdp", "learn"]
 
 
 class TlsConfig(Section):
-    """The certificate of the TLS listeners."""
+    """SIP over TLS: who we are, and whom we believe."""
 
-    # PEM files, paths. Without a certificate TLS listeners are skipped.
-    certificate: Annotated[Maybe[Path], Later(), Example("/etc/gateway/tls.pem")] = None
-    private_key: Annotated[Maybe[Path], Later(), Example("/etc/gateway/tls.key")] = None
-    # Whether a peer must show a certificate of a known authority.
-    verify_peer: Annotated[bool, Later(unless=False)] = False
+    # PEM files, paths. Without a certificate TLS listeners are skipped. Servers that we connect to
+    # are shown it, too, if they ask.
+    certificate: Annotated[Maybe[Path], Example("/etc/gateway/tls.pem")] = None
+    private_key: Annotated[Maybe[Path], Example("/etc/gateway/tls.key")] = None
+    # The authorities that a peer's certificate may be of; null: those that the system trusts.
+    ca: Annotated[Maybe[Path], Example("/etc/gateway/ca.pem")] = None
+    # Whether a peer that connects to us must show a certificate, too. Servers always must.
+    verify_peer: bool = False
 
 
 class SipConfig(Section):

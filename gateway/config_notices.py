@@ -61,10 +61,8 @@ def _listeners(sip: SipConfig) -> Found:
         place = ("sip", "listen", index)
         if listener.transport == "tls" and sip.tls.certificate is None:
             yield place, f"{listener} has no certificate (sip.tls.certificate); skipped"
-        elif listener.transport != "udp":
-            yield place, f"{listener} comes with a later version; skipped"
-    if all(listener.transport != "udp" for listener in sip.listen):
-        yield ("sip", "listen"), "no call can come in without a UDP listener"
+    if sip.tls.certificate is None and all(it.transport == "tls" for it in sip.listen):
+        yield ("sip", "listen"), "no call can come in without another listener"
 
 
 def _codecs(media: MediaConfig) -> Found:

@@ -60,6 +60,8 @@ SHELL = frozenset(
         "remote.py",
         "sip/resolver.py",
         "sip/transport.py",
+        "sip/connection.py",
+        "sip/tls.py",
         "rtp/port.py",
         "realtime/client.py",
         "call/call.py",

@@ -26,7 +26,7 @@ from gateway.sdp.negotiation import Local, Media, Negotiation
 from gateway.sip.endpoint import Address, Endpoint
 from gateway.sip.event import Answered, Ended, Event, Incoming, Offered, Progress, Refused
 from gateway.sip.message import Request
-from gateway.sip.transport import Binder, Transport, bind_udp
+from gateway.sip.transport import Binder, Listen, Transport, bind_udp
 
 RATE = 8000  # Hz
 FRAME = 160  # samples, 20 ms
@@ -110,7 +110,7 @@ class Phone:
         phone = cls(ports or PortPool(address[0], 30000, 39998), codecs, number)
         phone._endpoint = Endpoint(token=lambda: f"{number(64):016x}", user_agent="gateway-phone")
         phone._transport = await Transport.open(
-            phone._endpoint, [address], on_event=phone._on_event, bind=bind
+            phone._endpoint, [Listen("udp", *address)], on_event=phone._on_event, bind=bind
         )
         return phone
 

@@ -22,7 +22,7 @@ from gateway.sip.endpoint import (
     Transmit,
 )
 from gateway.sip.message import Request, parse
-from gateway.sip.transport import Transport, bind_udp
+from gateway.sip.transport import Listen, Transport, bind_udp
 
 from .wire import ANSWER, OFFER, request, response
 
@@ -40,7 +40,10 @@ class Party:
 
     async def open(self, *listen: Address, admit: Callable[[str], bool] = lambda ip: True) -> None:
         self.transport = await Transport.open(
-            self.endpoint, listen, on_event=self.events.put_nowait, admit=admit
+            self.endpoint,
+            [Listen("udp", *address) for address in listen],
+            on_event=self.events.put_nowait,
+            admit=admit,
         )
 
     async def next(self) -> Event:
@@ -77,9 +80,9 @@ def test_a_call() -> None:
         assert incoming.flow == Flow("udp", remote, flow.local)
         now = callee.transport.now()
         callee.transport.act(callee.endpoint.ring(incoming.call, now))
-        assert await caller.next() == Progress(call, 180, b"")
+        assert await caller.next() == Progress(call, 180, b"", incoming.call)
         callee.transport.act(callee.endpoint.answer(incoming.call, ANSWER, now))
-        assert await caller.next() == Answered(call, ANSWER)
+        assert await caller.next() == Answered(call, ANSWER, incoming.call)
         assert await callee.next() == Confirmed(incoming.call, b"")
         caller.transport.act(caller.endpoint.bye(call, caller.transport.now()))
         assert await callee.next() == Ended(incoming.call, "peer", "hang_up", 200, None)
@@ -171,6 +174,7 @@ def test_whom_we_asked() -> None:
             contact = f"Contact: <sip:alice@127.0.0.2:{port}>"
             peer.sendto(request("INVITE", headers=[contact], body=OFFER), address)
             incoming = await party.next()
+            assert isinstance(incoming, Incoming)
             other.sendto(b"SIP/2.0 200 OK\r\n\r\n", address)
             now = party.transport.now()
             party.transport.act(party.endpoint.answer(incoming.call, ANSWER, now))

@@ -20,7 +20,7 @@ from gateway.rtp.packet import Packet, RtpError, encode, parse
 from gateway.sdp.description import parse as parse_sdp
 from gateway.sip.endpoint import Address, Endpoint
 from gateway.sip.event import Answered, Ended, Event, Refused
-from gateway.sip.transport import Transport
+from gateway.sip.transport import Listen, Transport
 from tests.calls.house import GATEWAY
 from tests.clock import Network
 
@@ -58,7 +58,10 @@ class Caller:
 
     async def open(self) -> None:
         self._transport = await Transport.open(
-            self._endpoint, [(self.host, 5060)], on_event=self._on_event, bind=self.network.bind
+            self._endpoint,
+            [Listen("udp", self.host, 5060)],
+            on_event=self._on_event,
+            bind=self.network.bind,
         )
 
     async def close(self) -> None:
