@@ -25,6 +25,7 @@ from gateway.sdp.description import SdpError
 from gateway.sdp.negotiation import Local, Media, Negotiation
 from gateway.sip.endpoint import Address, Endpoint
 from gateway.sip.event import Answered, Ended, Event, Incoming, Offered, Progress, Refused
+from gateway.sip.info import relay
 from gateway.sip.message import Request
 from gateway.sip.transport import Binder, Listen, Transport, bind_udp
 
@@ -200,6 +201,14 @@ class Phone:
             raise ValueError("the other end does not take telephone-event")
         self._keys.push(digits)
         await self._until_quiet()
+
+    def inform(self, digits: str) -> None:
+        """Press keys by INFO (RFC 6086, and the older use)."""
+        assert self._call
+        for digit in digits:
+            kind, body = relay(digit)
+            now = self._loop.time()
+            self._transport.act(self._endpoint.inform(self._call, kind, body, now))
 
     async def until_sound(self) -> None:
         """Wait until the other end makes a sound, or the call is over."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.call.ending import Ending, Refusal, incompatible, unavailable
+from gateway.call.ending import Ending, Refusal, ended_by_them, incompatible, unavailable
+from gateway.call.record import Record
 from gateway.sdp.description import SdpError
+from gateway.sip.event import Ended
 
 
 def test_not_now_is_503_with_retry_after() -> None:
@@ -40,3 +42,41 @@ def test_the_reason_of_a_bye(cause: str, header: str | None) -> None:
 def test_a_call_that_was_not_answered_gets_a_final_response() -> None:
     assert Ending("gateway", "internal_error").refusal.status == 500
     assert Ending("gateway", "shutdown").refusal.status == 503
+    assert Ending("gateway", "hang_up").refusal == Refusal(480, "hang_up")
+
+
+@pytest.mark.parametrize(
+    ("status", "word"),
+    [
+        (301, "redirected"),
+        (401, "not_authorized"),
+        (403, "forbidden"),
+        (404, "not_found"),
+        (408, "no_answer"),
+        (420, "refused"),
+        (480, "unavailable"),
+        (486, "busy"),
+        (500, "unavailable"),
+        (600, "busy"),
+        (603, "declined"),
+        (699, "declined"),
+    ],
+)
+def test_why_a_call_of_ours_was_not_answered(status: int, word: str) -> None:
+    record = Record(call_id="c-1", direction="outbound", invited_at=0.0)
+    event = Ended("h", "peer", "refused", status, "Phrase")
+    assert ended_by_them(event, record) == Ending("callee", word)
+
+
+def test_why_any_other_call_is_over() -> None:
+    """The word of the SIP core; the peer is the caller, or the callee."""
+    inbound = Record(call_id="c-1", invited_at=0.0)
+    outbound = Record(call_id="c-1", direction="outbound", invited_at=0.0)
+    bye = Ended("h", "peer", "hang_up", 200, None)
+    silence = Ended("h", "network", "timeout", 408, None)
+    assert ended_by_them(bye, inbound) == Ending("caller", "hang_up")
+    assert ended_by_them(bye, outbound) == Ending("callee", "hang_up")
+    assert ended_by_them(silence, outbound) == Ending("network", "timeout")
+    outbound.answered_at = 1.0  # the refusal of a refresh is the end of a call, not its beginning
+    gone = Ended("h", "peer", "refused", 481, None)
+    assert ended_by_them(gone, outbound) == Ending("callee", "refused")

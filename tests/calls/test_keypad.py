@@ -45,6 +45,24 @@ async def story(home: House, phone: Phone) -> None:
     await asyncio.sleep(1.5)
 
 
+def test_keys_by_info_are_keys(tmp_path: Path) -> None:
+    """RFC 6086 and the older use, for who has no telephone-event: they interrupt, and are read."""
+
+    async def main() -> None:
+        async with house(tmp_path, SCRIPT) as home, home.phone() as phone:
+            await phone.dial("100", GATEWAY)
+            await story(home, phone)
+            phone.inform("4711#")
+            await answered(home, phone)
+            phone.hang_up()
+            record = await home.record()
+        assert entries(home.model) == ["Keypad: 4711"]
+        assert record["digits"] == ["4711"]
+        assert [it["trigger"] for it in record["barge_ins"]] == ["digit"]
+
+    run(main())
+
+
 @pytest.mark.parametrize(
     ("keypad", "pressed", "read", "after"),
     [
