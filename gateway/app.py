@@ -39,9 +39,11 @@ from .sip.address import Uri
 from .sip.connection import Network, Sockets
 from .sip.digest import Credentials
 from .sip.endpoint import Endpoint
-from .sip.event import Event
+from .sip.event import Event, Identity, Incoming
+from .sip.resolver import Ask
 from .sip.tls import TlsSettings
 from .sip.transport import Binder, Listen, Transport, bind_udp
+from .ways import Ways, open_resolver
 
 SWEEP = 5.0  # s between looks at ports in quarantine
 FRESH = 60.0  # s for which a session that was ready proves that a backend is there
@@ -59,6 +61,7 @@ class World:
 
     bind: Binder = bind_udp
     network: Network = field(default_factory=Sockets)  # of TCP and TLS
+    ask: Ask | None = None  # DNS; None: the servers of the system
     ports: RtpPorts | None = None  # None: UDP sockets on the configured range
     ticker: Ticker = field(default_factory=TimerDescriptor)
     connect: Connector = connect
@@ -88,6 +91,7 @@ class Gateway:
             at_once=config.sip.max_calls, per_second=config.sip.max_calls_per_second
         )
         self.switchboard: Switchboard
+        self.ways: Ways
 
     # -- start and stop
 
@@ -97,6 +101,8 @@ class Gateway:
         stack.callback(self.ports.close)
         # a host that is not ours must be seen now, and not by the first caller
         self.ports.release(self.ports.open(self._loop.time()), self._loop.time(), announced=False)
+        resolver = open_resolver(config, world.ask)
+        stack.push_async_callback(resolver.close)
         tls = config.sip.tls
         self.transport = await Transport.open(
             self.endpoint,
@@ -108,11 +114,14 @@ class Gateway:
             on_event=self._on_event,
             admit=self._admit,
             knows=lambda host: self.directory.trunk(host) is not None,
+            locate=resolver.locate,
             tls=TlsSettings(tls.certificate, tls.private_key, tls.ca, tls.verify_peer),
             bind=world.bind,
             network=world.network,
         )
         stack.push_async_callback(self.transport.close)
+        self.ways = Ways(config, resolver, self.transport)
+        self.ways.keep()
         if config.records.audio is not None:
             config.records.audio.mkdir(parents=True, exist_ok=True)
         exchange = Exchange(
@@ -125,7 +134,7 @@ class Gateway:
             wall=world.wall,
             number=world.number,
             token=self._token,
-            host=self._host,
+            host=self.ways.host,
             codecs=config.media.working_codecs,
             media_address=config.media.public_address,
             rtp_timeout=config.media.rtp_timeout,
@@ -154,6 +163,7 @@ class Gateway:
         """Take calls from now on; each runs in `group`."""
         self.switchboard.group = group
         self._sweeping = group.create_task(self._sweep())
+        self._telling = group.create_task(self.ways.tell())
         log.info(
             "listening",
             sip=[str(listen) for listen in self.transport.listening],
@@ -167,6 +177,7 @@ class Gateway:
         """Take no more calls, and end those in progress."""
         self.endpoint.draining = True
         self._sweeping.cancel()
+        self._telling.cancel()
         self.switchboard.hang_up_all()
 
     async def settle(self) -> None:
@@ -205,17 +216,21 @@ class Gateway:
         return self.directory.trunk(host) is not None
 
     def _on_event(self, event: Event) -> None:
+        if isinstance(event, Incoming):
+            self._note(event)
         self.switchboard.receive(event)
+
+    def _note(self, invite: Incoming) -> None:
+        """Can who calls reach what we announce?"""
+        trunk = invite.identity or self.directory.trunk(invite.flow.remote[0])
+        if trunk:
+            name = trunk.trunk if isinstance(trunk, Identity) else trunk.name
+            self.ways.note(name, invite.flow)
 
     async def _sweep(self) -> None:
         while True:
             await asyncio.sleep(SWEEP)
             self.ports.sweep(self._loop.time())
-
-    async def _host(self, uri: str) -> str:
-        """Our address on the way to a URI."""
-        to = Uri.parse(uri)
-        return self.transport.flow((to.host, to.port or 5060)).local[0]
 
     def _carriers(self) -> dict[str, Carrier]:
         """The trunks that calls can be made through."""
