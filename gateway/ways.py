@@ -7,6 +7,7 @@ such a call come all the same, it is taken, and told of once a trunk.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Literal
 
@@ -60,8 +61,8 @@ class Ways:
 
     async def tell(self) -> None:
         """One line in the log for each trunk."""
-        for name, trunk in self._config.trunks.items():
-            await self._tell(name, trunk)
+        trunks = self._config.trunks.items()
+        await asyncio.gather(*(self._tell(name, trunk) for name, trunk in trunks))
 
     async def host(self, uri: str) -> str:
         """Our address on the way to a URI; OSError where there is no way."""
