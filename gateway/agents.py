@@ -52,6 +52,8 @@ class Trunk:
     allow: tuple[IpNetwork, ...]
     source: Literal["sdp", "learn"]  # who may send sound: rtp/source.py
     trusted: bool | None = None  # None: where its address shows who it is
+    accept_transfers: bool = False  # may it move our calls by REFER or Replaces
+    transfer_by: Literal["refer", "attended", "bridge"] = "refer"  # how we move its calls
 
     def is_trusted(self, user: str | None = None) -> bool:
         """Is what its headers say of the caller to be believed? `user`: who authenticated, if any.
@@ -139,7 +141,14 @@ def _trunks(config: Config) -> tuple[Trunk, ...]:
     if not config.trunks:
         return (Trunk(None, PRIVATE, config.media.source),)
     return tuple(
-        Trunk(name, trunk.allow, trunk.source or config.media.source, trunk.trusted)
+        Trunk(
+            name,
+            trunk.allow,
+            trunk.source or config.media.source,
+            trunk.trusted,
+            trunk.accept_transfers,
+            trunk.transfer_by,
+        )
         for name, trunk in config.trunks.items()
     )
 

@@ -162,8 +162,12 @@ class TrunkConfig(Section):
     expires: Annotated[Integer, Field(ge=60, le=86_400)] = 300
     # Where calls and transfers through this trunk go.
     outbound: Annotated[Maybe[CallUri], Later(), Example("sip:192.0.2.10:5060")] = None
-    # May this peer move our call by REFER or Replaces.
-    accept_transfers: Annotated[bool, Later(unless=False)] = False
+    # May this peer move our call by REFER or Replaces, within the hosts that are its own.
+    accept_transfers: bool = False
+    # How an agent's transfer is done. `refer`: the peer calls the target, or we do where it does
+    # not take that. `bridge`: we call the target and stay between. `attended`: as bridge, then the
+    # peer is asked to connect the two (Replaces).
+    transfer_by: Literal["refer", "attended", "bridge"] = "refer"
     # Phones that register with us and call from anywhere, as they prove: user and password.
     users: Annotated[dict[UserName, Secret], Example('{"100": "${PHONE_100_PASSWORD}"}')] = {}
     # What the password is for: told to our users (null: "gateway"), and asked of where we register

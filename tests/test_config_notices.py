@@ -28,7 +28,6 @@ def test_nothing_where_nothing_is_set() -> None:
         ({"media": {"encryption": "optional"}}, "media.encryption"),
         ({"media": {"echo": "auto"}}, "media.echo"),
         ({"trunks": {"t": {"outbound": "sip:o.example"}}}, "trunks.t.outbound"),
-        ({"trunks": {"t": {"accept_transfers": True}}}, "trunks.t.accept_transfers"),
         ({"agents": {"a": {"idle_prompt": {}}}}, "agents.a.idle_prompt"),
         (
             {"agents": {"a": {"http_tools": {"f": {"description": "d", "url": "https://h/"}}}}},
@@ -49,7 +48,7 @@ def test_a_key_whose_work_comes_later(sections: dict[str, Any], path: str) -> No
     [
         {"sip": {"session_expires": 0}},
         {"media": {"encryption": "none", "echo": "off"}},
-        {"trunks": {"t": {"allow": "192.0.2.1", "source": "sdp", "accept_transfers": False}}},
+        {"trunks": {"t": {"allow": "192.0.2.1", "source": "sdp", "accept_transfers": True}}},
         {"trunks": {"t": {"users": {}, "password": ""}}},
         {"agents": {"a": {"idle_prompt": None, "mcp": [], "http_tools": None}}},
         {"api": {"webhook": {"url": None, "secret": ""}}},

@@ -13,7 +13,7 @@ by a method (`receive` from SIP, `said` and `lost` from the model, the engine's 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterable, Iterator, Sequence
+from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from typing import Any
 
@@ -23,20 +23,32 @@ from gateway.agents import Agent
 from gateway.config import AgentConfig
 from gateway.realtime.events import ServerEvent
 from gateway.rtp.port import RtpPort
+from gateway.rtp.source import SourceRule
 from gateway.sdp.description import SdpError
-from gateway.sip.event import Answered, Ended, Event, Incoming, Informed, Progress
-from gateway.sip.info import digits
+from gateway.sip.event import (
+    Answered,
+    Ended,
+    Event,
+    Incoming,
+    Informed,
+    Progress,
+    ReferralProgress,
+    Referred,
+)
+from gateway.sip.info import digits, relay
 from gateway.text import cleaned
 
-from .bridge import Action, HangUp, Note, Send
+from .bridge import Action, HangUp, Note, Press, Send, Transfer
 from .ending import INTERNAL_ERROR, Ending, Refusal, ended_by_them, incompatible
 from .exchange import Destination, Exchange, Party
 from .model import Backend, Model
+from .onward import Onward
 from .prepare import Refused, host_towards, open_port, reach_model
 from .record import Record, State
 from .recording import Recording
 from .talk import Talk, make_bridge, make_line
 from .telephone import Telephone
+from .transfers import Transfers
 
 RINGING = 180  # SIP's
 
@@ -44,7 +56,7 @@ RINGING = 180  # SIP's
 class Call:
     """One call. `run` is its whole life and returns its record."""
 
-    def __init__(self, party: Party, exchange: Exchange) -> None:
+    def __init__(self, party: Party, exchange: Exchange, onward: Onward) -> None:
         self.record = Record(
             call_id=party.call_id,
             direction=party.direction,
@@ -57,9 +69,9 @@ class Call:
         )
         self._party = party
         self._x = exchange
-        self._telephone = Telephone(exchange, self)
+        self.telephone = Telephone(exchange, self)
         if isinstance(party.sip, Incoming):
-            self._telephone = Telephone(exchange, self, party.sip.call)
+            self.telephone = Telephone(exchange, self, party.sip.call)
             self.record.sip_call_id = cleaned(party.sip.request.headers.call_id)
         self._log = structlog.get_logger().bind(**self.names)
         self._over = asyncio.Event()
@@ -76,6 +88,8 @@ class Call:
         self._timer: asyncio.TimerHandle | None = None
         self._limit: tuple[float, HangUp] | None = None  # when it ends in any case, and how
         self._ending: Ending | None = None
+        self._lost: Ending | None = None  # as the end of the model's session would have it
+        self.transfers = Transfers(exchange, self, self.record, onward, party.source_mode)
 
     @property
     def names(self) -> dict[str, str | None]:
@@ -101,7 +115,7 @@ class Call:
         """Take the call to its end; `backends` are tried in order. Leaves nothing behind."""
         try:
             async with asyncio.TaskGroup() as self._group:
-                self._start(self._set_up(plan, backends))
+                self.start(self._set_up(plan, backends))
                 await self._over.wait()
                 for task in self._tasks:
                     task.cancel()
@@ -115,13 +129,17 @@ class Call:
         """Take an event of this call's SIP."""
         with self._border():
             try:
-                agreed = self._telephone.receive(event)
+                agreed = self.telephone.receive(event)
             except SdpError as error:
                 self._hang_up(Ending("gateway", "media_not_acceptable", str(error)))
                 return
             match event:
                 case Ended():
-                    self._ended(event)
+                    self.ended(event)
+                case Referred():
+                    self.transfers.referred(event)
+                case ReferralProgress():
+                    self.transfers.referral(event)
                 case Progress(status=status):
                     self._rings = self._rings or agreed or status == RINGING
                     if agreed:
@@ -161,14 +179,14 @@ class Call:
     async def _be_called(self, invite: Incoming, backends: Sequence[Backend]) -> None:
         """Ring until the model is ready, then answer."""
         self._port = open_port(self._x)
-        self._telephone.use(self._port, invite.flow.local[0])
+        self.telephone.use(self._port, invite.flow.local[0])
         try:
-            self._telephone.agree(invite.request.body)
+            self.telephone.agree(invite.request.body)
         except SdpError as error:
             raise Refused(incompatible(error)) from None
-        self._telephone.ring()
+        self.telephone.ring()
         await self._reach_model(backends)
-        self._telephone.answer()
+        self.telephone.answer()
         if not self._over.is_set():
             self._answered()
 
@@ -176,11 +194,11 @@ class Call:
         """Call when the model is ready: nobody shall pick up and hear nothing."""
         host = await host_towards(to, self._x)
         self._port = open_port(self._x)
-        self._telephone.use(self._port, host)
+        self.telephone.use(self._port, host)
         await self._reach_model(backends)
         self._limit = self._x.clock() + to.timeout, HangUp("gateway", "no_answer")
-        self._telephone.call(to, host)
-        self.record.sip_call_id = self._x.endpoint.call_id(self._telephone.handle)
+        self.telephone.call(to, host)
+        self.record.sip_call_id = self._x.endpoint.call_id(self.telephone.handle)
         self._log = self._log.bind(**self.names)
         self.act([])
 
@@ -204,10 +222,11 @@ class Call:
 
     def _agreed(self) -> None:
         """Have the sound where, and as, it was agreed last; begin where it is agreed at last."""
-        if media := self._telephone.media:
+        if media := self.telephone.media:
             self.record.codec = media.codec.name
             if self._talk:
                 self._talk.renegotiate(media, self._x.clock())
+                self.transfers.agreed(media)
             if self.record.answered_at is not None and not self._began:
                 self._begin()
         self.act([])
@@ -219,7 +238,7 @@ class Call:
         if self._recording:
             self._recording.paused = False
             self.record.recording = str(self._recording.path)
-            self._start(self._recording.keep())
+            self.start(self._recording.keep())
         talk.begin(now)
         self._log.info("call_began", codec=self.record.codec)
         self.act(talk.bridge.open(now))
@@ -228,19 +247,19 @@ class Call:
         """The line to the telephone, on the engine; the model does not hear it yet."""
         assert self._port  # both ends were made ready
         assert self._model
-        assert self._telephone.media
+        assert self.telephone.media
         if self._talk is None:
             party, x, model = self._party, self._x, self._model
             if x.recording:
                 self._recording = x.recording(party.call_id)
                 self._recording.paused = True
-            line = make_line(self._telephone.media, model, party, x, self._recording)
+            line = make_line(self.telephone.media, model, party, x, self._recording)
             bridge = make_bridge(line, model, self._agent, party, x, self.record)
             self._talk = Talk(line, bridge, model, self._port, self, rtp_timeout=x.rtp_timeout)
             x.engine.add(self._talk.leg)
         return self._talk
 
-    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+    def start(self, work: Coroutine[Any, Any, None]) -> None:
         """Let something run until the call is over."""
         self._tasks.append(self._group.create_task(work))
 
@@ -252,7 +271,7 @@ class Call:
                     steps.push_async_callback(self._end_recording, self._recording)
                 steps.callback(self._complete)
                 if self._port:
-                    told, now = self._telephone.announced, self._x.clock()
+                    told, now = self.telephone.announced, self._x.clock()
                     steps.callback(self._x.ports.release, self._port, now, announced=told)
                 if self._model:
                     steps.callback(self._model.close)
@@ -260,7 +279,8 @@ class Call:
                     steps.callback(self._x.engine.remove, self._talk.leg)
                 if self._timer:
                     steps.callback(self._timer.cancel)
-                steps.callback(self._telephone.leave)
+                steps.callback(self.telephone.leave)
+                steps.callback(self.transfers.close)
 
     async def _end_recording(self, recording: Recording) -> None:
         await asyncio.to_thread(recording.close)
@@ -284,8 +304,8 @@ class Call:
     def _refuse(self, no: Refusal) -> None:
         """Take no call, or do not even begin to make one."""
         self._ending = self._ending or Ending("gateway", no.cause, no.reason)
-        if self._telephone.handle:
-            self._telephone.refuse(no)
+        if self.telephone.handle:
+            self.telephone.refuse(no)
         else:
             self._is_over()
 
@@ -295,11 +315,20 @@ class Call:
         if self.record.answered_at is None:
             self._refuse(ending.refusal)
         # nothing where the refusal ended the call; not so where its 200 had just left
-        self._telephone.hang_up(ending.header)
+        self.telephone.hang_up(ending.header)
+        if self.transfers.waiting:  # nobody is left to hang up on
+            self._is_over()
 
-    def _ended(self, event: Ended) -> None:
+    def ended(self, event: Ended) -> None:
+        """The telephone's call is over, and so is this one, unless a transfer goes on."""
+        if self._talk:
+            self._x.engine.remove(self._talk.leg)  # no packet follows the BYE
+        if self.transfers.outlives(event):
+            self.moved()
+            return
         if self._ending is None:
-            self._ending = ended_by_them(event, self.record)
+            meant = self.transfers.ending if event.by == "peer" else None
+            self._ending = meant or ended_by_them(event, self.record)
         if event.reason and self._ending.reason is None:  # of theirs, or of ours
             self.record.sip_reason = cleaned(event.reason)
         self.record.sip_status = event.status
@@ -328,7 +357,53 @@ class Call:
 
     def lost(self, cause: str, reason: str) -> None:
         """The model's session is over, and not by us."""
-        self._hang_up(Ending("backend", cause, reason))
+        self._lost = Ending("backend", cause, reason)
+        if not self.transfers.busy:  # else it may not be needed any more
+            self._hang_up(self._lost)
+
+    # -- transfers
+
+    @property
+    def sound(self) -> tuple[Talk, RtpPort] | None:
+        """What is heard, and at which port; None: nothing yet."""
+        return (self._talk, self._port) if self._talk and self._port and self._began else None
+
+    def follow(self, telephone: Telephone, host: str | None) -> None:
+        """Be with another telephone from now on."""
+        self.telephone = telephone
+        telephone.belong(self)
+        if self._talk:
+            self._talk.move(SourceRule(self._party.source_mode, None, signalling_host=host))
+            self._x.engine.remove(self._talk.leg)
+            self._x.engine.add(self._talk.leg)
+        self._agreed()
+
+    def release(self) -> None:
+        """Somebody else talks with the caller: the model is no longer needed."""
+        if self._talk and self._model:
+            self._talk.bridge.transferred(self._x.clock())
+            self._model.close()
+
+    def go_on(self, error: Mapping[str, Any]) -> None:
+        """A transfer came to nothing."""
+        if self._lost:
+            self._hang_up(self._lost)
+        elif self._talk:
+            self.act(self._talk.bridge.not_transferred(error, self._x.clock()))
+
+    def leave(self, ending: Ending) -> None:
+        """A transfer ends the call."""
+        self._hang_up(ending)
+
+    def moved(self) -> None:
+        """Deadlines may be others now."""
+        self._set_timer()
+
+    def inform(self, digit: str) -> None:
+        """Send a key by INFO."""
+        kind, body = relay(digit)
+        handle, now = self.telephone.handle, self._x.clock()
+        self._x.act(self._x.endpoint.inform(handle, kind, body, now))
 
     # -- what follows from it
 
@@ -349,6 +424,12 @@ class Call:
                         self._model.send(event, self._x.clock())
                 case HangUp(by, cause, reason):
                     self._hang_up(Ending(by, cause, reason))
+                case Transfer(target):
+                    self.transfers.hand_over(target, self._agent.transfer[target])
+                case Press(keys) if self._talk:
+                    handle = self.telephone.handle
+                    inform = self._x.endpoint.allows(handle, "INFO", unknown=False)
+                    self._talk.press(keys, inform=inform)
                 case Note(name, values):
                     self._log.warning(name, **values)
         self._set_timer()
@@ -356,10 +437,9 @@ class Call:
     def _set_timer(self) -> None:
         if self._over.is_set():
             return
-        due = [self._limit[0]] if self._limit else []
-        if self._talk:
-            due += [at for at in (self._talk.silent_at, self._talk.deadline) if at is not None]
-        at = min(due, default=None)
+        due = [self._limit[0] if self._limit else None, self._silent_at, self.transfers.deadline]
+        due += [self._talk.deadline if self._talk else None]
+        at = min((at for at in due if at is not None), default=None)
         if self._timer:
             if self._timer.when() == at:
                 return
@@ -368,14 +448,20 @@ class Call:
         if at is not None:
             self._timer = asyncio.get_running_loop().call_at(at, self._wake)
 
+    @property
+    def _silent_at(self) -> float | None:
+        """When somebody without RTP is given up; None: never."""
+        return self.transfers.silent_at if self._talk else None
+
     def _wake(self) -> None:
         """Something is due."""
         self._timer = None
         talk, now = self._talk, self._x.clock()
         with self._border():
+            self.transfers.handle_timer(now)
             actions: list[Action] = talk.handle_timer(now) if talk else []
             if self._limit and now >= self._limit[0]:
                 actions.append(self._limit[1])
-            elif talk and talk.silent_at is not None and now >= talk.silent_at:
+            elif self._silent_at is not None and now >= self._silent_at:
                 actions.append(HangUp("network", "rtp_timeout"))
             self.act(actions)

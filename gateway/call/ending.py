@@ -23,6 +23,7 @@ INTERNAL_ERROR = "internal_error"
 _Q850 = {
     "no_answer": 19,
     "shutdown": 31,
+    "transferred": 31,
     "media_not_acceptable": 65,
     "rtp_timeout": 102,
     "max_duration": 102,

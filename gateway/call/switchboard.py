@@ -27,11 +27,13 @@ from .exchange import Exchange, Party
 from .introduction import introduce
 from .journal import Journal
 from .model import Backend
+from .onward import Onward
 from .order import Carrier, Order, OrderError, choose, destination
 from .prepare import Refused
 from .record import Record, summary
 
 REMEMBERED = 1000  # calls that ended
+DECLINE = 603
 
 log = structlog.get_logger()
 
@@ -87,6 +89,9 @@ class Switchboard:
             return
         trunk = self._trunk_of(invite)
         assert trunk  # or it had not been admitted
+        if invite.replaces:
+            self._replace(invite, trunk)
+            return
         user = invite.identity.user if invite.identity else None
         caller = introduce(invite.request.headers, trusted=trunk.is_trusted(user))
         to = Uri.parse(invite.request.uri).name
@@ -112,6 +117,23 @@ class Switchboard:
         if identity := invite.identity:
             return self._directory.named(identity.trunk)
         return self._directory.trunk(invite.flow.remote[0])
+
+    def _replace(self, invite: Incoming, trunk: Trunk) -> None:
+        """Somebody wants to go on with a call of ours: one of the same trunk's, if she may."""
+        assert invite.replaces
+        call = self._x.owners.get(invite.replaces)
+        if trunk.accept_transfers and isinstance(call, Call) and call.record.trunk == trunk.name:
+            call.transfers.replace(invite)
+            return
+        self._x.act(self._x.endpoint.refuse(invite.call, DECLINE, self._x.clock()))
+
+    def _onward(self, name: str | None) -> Onward:
+        """Where the calls of a trunk may be transferred to."""
+        trunk = self._directory.named(name)
+        carrier = None if name is None else self._carriers.get(name)
+        if trunk is None:
+            return Onward(carrier=carrier)
+        return Onward(trunk.transfer_by, trunk.accept_transfers, trunk.allow, carrier)
 
     def _turn_away(self, invite: Incoming) -> None:
         """Refuse a call that nobody is left to keep a record of."""
@@ -205,7 +227,7 @@ class Switchboard:
         return f"c-{self._x.number(64):016x}"
 
     def _begin(self, party: Party, plan: Agent | Refusal) -> None:
-        call = self._calls[party.call_id] = Call(party, self._x)
+        call = self._calls[party.call_id] = Call(party, self._x, self._onward(party.trunk))
         task = self.group.create_task(self._run(call, plan))
         self._running.add(task)
         task.add_done_callback(self._running.discard)

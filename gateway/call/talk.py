@@ -108,11 +108,10 @@ class Talk:
         """All keys have left."""
         self._owner.act(self.bridge.dialled(now))
 
-    def move(self, media: Media, source: SourceRule, now: float) -> None:
-        """Follow the call to another telephone."""
+    def move(self, source: SourceRule) -> None:
+        """Follow the call to another telephone; what is agreed with it comes by `renegotiate`."""
         self.leg.reconnect()
         self.line.source = source
-        self.line.renegotiate(media, now)
 
     def broke(self, error: Exception) -> None:
         """The sound of this call failed."""

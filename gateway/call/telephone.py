@@ -25,6 +25,7 @@ class Telephone:
         self.handle = handle  # "": nobody was called yet
         self.media: Media | None = None  # what was agreed last
         self.announced = False  # the peer knows our port
+        self.host = ""  # ours, as the route to the peer has it
         self._x = exchange
         self._owner = owner
         self._negotiation = Negotiation()
@@ -36,13 +37,22 @@ class Telephone:
         if handle:
             exchange.owners[handle] = owner
 
-    def use(self, port: RtpPort, host: str) -> None:
-        """Have the sound at this port; `host` is ours as the route to the peer has it."""
+    def use(self, port: RtpPort, host: str, *, codec: str | None = None) -> None:
+        """Have the sound at this port; `host` is ours as the route to the peer has it.
+
+        `codec` comes first, where something else is joined that speaks it.
+        """
+        self.host = host
         own, number = port.address
         if own in ("0.0.0.0", "::"):
             own = host
         address = (self._x.media_address or own, number)
-        self._local = Local(address, self._x.codecs, self._x.number(31))
+        codecs = sorted(self._x.codecs, key=lambda name: name != codec)
+        self._local = Local(address, codecs, self._x.number(31))
+
+    def belong(self, owner: Owner) -> None:
+        """Tell another owner what happens, from now on."""
+        self._owner = self._x.owners[self.handle] = owner
 
     def leave(self) -> None:
         """Hear no more of this SIP call: it is over, or another has its place."""

@@ -24,7 +24,18 @@ from gateway.rtp.port import PortPool, RtpPort, RtpPorts
 from gateway.sdp.description import SdpError
 from gateway.sdp.negotiation import Local, Media, Negotiation
 from gateway.sip.endpoint import Address, Endpoint
-from gateway.sip.event import Answered, Ended, Event, Incoming, Offered, Progress, Refused
+from gateway.sip.event import (
+    Answered,
+    Ended,
+    Event,
+    Incoming,
+    Informed,
+    Offered,
+    Progress,
+    ReferralProgress,
+    Referred,
+    Refused,
+)
 from gateway.sip.info import relay
 from gateway.sip.message import Request
 from gateway.sip.transport import Binder, Listen, Transport, bind_udp
@@ -55,6 +66,16 @@ class Answering:
 
 
 @dataclass(frozen=True, slots=True)
+class Referring:
+    """What a phone does with a REFER: it only tells of a call that it would make."""
+
+    refuses: int | None = None  # the status
+    tells: Sequence[int] = (180, 200)  # statuses of the target, in their order
+    every: float = 0.5  # s between them
+    leaves: bool = True  # BYE when the target answered
+
+
+@dataclass(frozen=True, slots=True)
 class Heard:
     """One packet as it came."""
 
@@ -74,7 +95,11 @@ class Phone:
         self.end: Ended | None = None
         self.sent = 0  # packets
         self.answering = Answering(status=486)  # what it does when somebody calls
+        self.referring = Referring(refuses=603)  # what it does with a REFER
         self.invite: Request | None = None  # by which it was called last
+        self.informed: list[bytes] = []  # bodies of INFO
+        self.referred: list[Referred] = []  # what it was asked for
+        self.progress: list[ReferralProgress] = []  # what became of its own REFER
         self._ports = ports
         self._codecs = codecs
         self._number = number
@@ -91,6 +116,7 @@ class Phone:
         self._quiet = asyncio.Event()  # nothing is left to say or to press
         self._called = asyncio.Event()
         self._picking_up: asyncio.TimerHandle | None = None
+        self._telling: asyncio.TimerHandle | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._loud_at = 0.0
         self._sequence = 0
@@ -188,6 +214,11 @@ class Phone:
         if self._call and not self.ended.is_set():
             self._transport.act(self._endpoint.bye(self._call, self._loop.time()))
 
+    def refer(self, target: str) -> None:
+        """Ask the other end to call somebody in our place (RFC 3515)."""
+        assert self._call
+        self._transport.act(self._endpoint.refer(self._call, target, self._loop.time()))
+
     # -- sound
 
     async def say(self, samples: Samples) -> None:
@@ -259,6 +290,12 @@ class Phone:
                 self._settle(False)
             case Offered(call=call, request=request):
                 self._offered(call, request.body)
+            case Referred():
+                self._referred(event)
+            case ReferralProgress():
+                self.progress.append(event)
+            case Informed(body=body):
+                self.informed.append(body)
             case Ended(status=status):
                 self.status, self.end = status, event
                 self.ended.set()
@@ -301,6 +338,30 @@ class Phone:
         self._begin(self.media)
         self._called.set()
 
+    def _referred(self, event: Referred) -> None:
+        """Refuse, or tell of a call."""
+        self.referred.append(event)
+        call, refuses, now = event.call, self.referring.refuses, self._loop.time()
+        if refuses is not None:
+            self._transport.act(self._endpoint.refuse_referral(call, refuses, now))
+            return
+        self._transport.act(self._endpoint.accept_referral(call, now))
+        self._tell(call, deque(self.referring.tells))
+
+    def _tell(self, call: str, statuses: deque[int]) -> None:
+        if not statuses or self.ended.is_set():
+            return
+        self._telling = self._loop.call_later(
+            self.referring.every, self._report, call, statuses.popleft(), statuses
+        )
+
+    def _report(self, call: str, status: int, more: deque[int]) -> None:
+        outputs = self._endpoint.report_referral(call, status, "", self._loop.time())
+        self._transport.act(outputs)
+        if 200 <= status < 300 and self.referring.leaves:
+            self.hang_up()
+        self._tell(call, more)
+
     def _answered(self, body: bytes) -> None:
         try:
             self.media = self._negotiation.accept(body)
@@ -337,6 +398,8 @@ class Phone:
     def _stop(self) -> None:
         if self._picking_up:
             self._picking_up.cancel()
+        if self._telling:
+            self._telling.cancel()
         if self._timer:
             self._timer.cancel()
             self._timer = None
