@@ -161,7 +161,7 @@ class TrunkConfig(Section):
     password: Annotated[Maybe[Secret], Example("${PROVIDER_PASSWORD}")] = None
     expires: Annotated[Integer, Field(ge=60, le=86_400)] = 300
     # Where calls and transfers through this trunk go.
-    outbound: Annotated[Maybe[CallUri], Later(), Example("sip:192.0.2.10:5060")] = None
+    outbound: Annotated[Maybe[CallUri], Example("sip:192.0.2.10:5060")] = None
     # May this peer move our call by REFER or Replaces, within the hosts that are its own.
     accept_transfers: bool = False
     # How an agent's transfer is done. `refer`: the peer calls the target, or we do where it does
