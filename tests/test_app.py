@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 
 from gateway.app import running
 from gateway.config import Config
-from gateway.simulator.phone import Phone
+from gateway.simulator.phone import Answering, Phone
 from gateway.simulator.script import ScriptError
 
 
@@ -62,6 +62,39 @@ def test_leaving_says_bye_and_waits_for_the_answer(tmp_path: Path) -> None:
     asyncio.run(main())
     record = json.loads((tmp_path / "calls.jsonl").read_text())
     assert (record["ended_by"], record["cause"]) == ("gateway", "shutdown")
+
+
+def test_a_call_out_over_http(tmp_path: Path) -> None:
+    """Ordered, answered, looked at, hung up; all of it over real sockets."""
+
+    async def main() -> None:
+        phone = await Phone.open()
+        host, port = phone.address
+        phone.answering = Answering(after=0.1)
+        trunks = {"pbx": {"outbound": f"sip:{host}:{port}"}}
+        async with (
+            running(config(tmp_path, trunks=trunks)) as gateway,
+            aiohttp.ClientSession() as http,
+        ):
+            assert gateway.http
+            url = f"{gateway.http.url}/v1/calls"
+            order = {"to": "+7 495", "agent": "assistant", "wait": True}
+            async with http.post(url, json=order) as response:
+                call = await response.json()
+            assert (response.status, call["state"], call["to"]) == (201, "answered", "+7495")
+            async with http.get(url) as response:
+                assert (await response.json())["data"] == [call]
+            async with http.delete(f"{url}/{call['id']}") as response:
+                ended = await response.json()
+            assert (ended["state"], ended["ended_by"]) == ("ended", "gateway")
+            await gateway.written()
+            await phone.ended.wait()
+        await phone.close()
+
+    asyncio.run(main())
+    record = json.loads((tmp_path / "calls.jsonl").read_text())
+    assert (record["direction"], record["trunk"]) == ("outbound", "pbx")
+    assert (record["cause"], record["sip_status"]) == ("hang_up", 200)
 
 
 def test_health_and_readiness(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from gateway.audio.frame import silence
 from gateway.cli import main
-from gateway.simulator.phone import Phone
+from gateway.simulator.phone import Answering, Phone
 
 CONFIG = Path(__file__).parents[1] / "config"
 WITHIN = 30.0  # s for a process to start or to end
@@ -171,6 +171,53 @@ def test_sigterm_ends_every_call_with_bye_and_a_record(tmp_path: Path) -> None:
     records = [json.loads(line) for line in (tmp_path / "calls.jsonl").read_text().splitlines()]
     assert [(it["ended_by"], it["cause"]) for it in records] == [("gateway", "shutdown")] * 2
     assert all((tmp_path / it["recording"]).stat().st_size > 8000 for it in records)
+
+
+@pytest.mark.parametrize(
+    ("answering", "code", "said"),
+    [
+        (Answering(after=0.4), 0, ["calling 100 through pbx", "ringing", "answered"]),
+        (Answering(status=486), 1, ["calling 100 through pbx", "failed: busy (486 Busy Here)"]),
+    ],
+)
+def test_a_call_through_the_running_service(
+    answering: Answering, code: int, said: list[str], tmp_path: Path
+) -> None:
+    async def main() -> tuple[int | None, bytes]:
+        phone = await Phone.open()
+        phone.answering = answering
+        host, port = phone.address
+        (tmp_path / "gateway.yaml").write_text(
+            "sip: {listen: [udp:127.0.0.1:0]}\nmedia: {listen: 127.0.0.1, ports: 23000-23999}\n"
+            "api: {listen: 127.0.0.1:0}\nrecords: {calls: null}\n"
+            f"trunks: {{pbx: {{outbound: 'sip:{host}:{port}'}}}}\n"
+        )
+        service = await start("serve", "--config", "gateway.yaml", cwd=tmp_path)
+        try:
+            assert service.stdout
+            while "http" not in (line := json.loads(await service.stdout.readline())):
+                pass
+            call = await start(
+                *("call", "100", "--agent", "assistant", "--url", line["http"]), cwd=tmp_path
+            )
+            async with asyncio.timeout(WITHIN):
+                printed, _ = await call.communicate()
+            return call.returncode, printed
+        finally:
+            service.kill()
+            await service.communicate()
+            await phone.close()
+
+    returned, printed = asyncio.run(main())
+    assert returned == code
+    lines = [line.partition("  ")[2] for line in printed.decode().splitlines()]
+    assert [line for line in lines if line in said] == said
+
+
+async def start(*argv: str, cwd: Path) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "gateway", *argv), cwd=cwd, stdout=asyncio.subprocess.PIPE
+    )
 
 
 def test_calls_of_a_service_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:

@@ -148,6 +148,12 @@ class Phone:
         await self._transport.close()
         self._ports.close()
 
+    @property
+    def address(self) -> Address:
+        """Where it is called, by UDP."""
+        listen = self._transport.listening[0]
+        return listen.host, listen.port
+
     # -- the call
 
     async def dial(
