@@ -1,8 +1,9 @@
 """Time as a number: an event loop whose clock jumps to the next timer, and a network in memory.
 
 A minute of call takes milliseconds and is the same every run; a deadlock is an error, not a hang.
-The network carries datagrams with delay, loss and duplicates from a seeded dice. SIP's transport
-binds datagram endpoints to it, the engine and the phone take their RTP ports from it.
+The network carries datagrams with delay, loss and duplicates from a seeded dice, and streams with
+delay. SIP's transport binds datagram endpoints to it and listens and connects on it, the engine and
+the phone take their RTP ports from it.
 """
 
 from __future__ import annotations
@@ -115,6 +116,8 @@ class Network:
         self.lossy: Callable[[bytes], bool] = lambda data: True  # which datagrams may be lost
         self._dice = random.Random(seed)
         self._taps: dict[Address, Callable[[bytes, Address], None]] = {}
+        self._doors: dict[Address, Callable[[], asyncio.Protocol]] = {}
+        self.silent: set[str] = set()  # hosts that no connection reaches
         self._next = 40000
 
     def open(self, address: Address, arrived: Callable[[bytes, Address], None]) -> Address:
@@ -154,6 +157,36 @@ class Network:
         made.connection_made(transport)
         return transport
 
+    # streams: what SIP's connections take for their network
+
+    async def listen(
+        self, make: Callable[[], asyncio.Protocol], address: Address
+    ) -> tuple[Address, Callable[[], None]]:
+        """Take connections at `address`."""
+        host, port = address
+        if not port:
+            port, self._next = self._next, self._next + 2
+        if (host, port) in self._doors:
+            raise OSError(98, f"{address} is in use")
+        self._doors[host, port] = make
+        return (host, port), lambda: self._doors.pop((host, port), None) and None
+
+    async def connect(
+        self, make: Callable[[], asyncio.Protocol], remote: Address, host: str | None
+    ) -> _Stream:
+        """A connection; to hosts in `silent` none is ever made, nor refused."""
+        await asyncio.sleep(2 * self.delay)
+        if remote[0] in self.silent:
+            await asyncio.get_running_loop().create_future()
+        if remote not in self._doors:
+            raise ConnectionRefusedError(111, f"nobody listens at {remote}")
+        own, self._next = (host or "127.0.0.1", self._next), self._next + 2
+        near, far = _Stream(self, own, remote), _Stream(self, remote, own)
+        near.other, far.other = far, near
+        far.begin(self._doors[remote]())
+        near.begin(make())
+        return near
+
     def ports(self, host: str, limit: int = 1000) -> MemoryPorts:
         """RTP ports at `host`."""
         return MemoryPorts(self, host, limit)
@@ -175,6 +208,87 @@ class _Datagrams(asyncio.DatagramTransport):
 
     def is_closing(self) -> bool:
         return False
+
+
+class _Stream(asyncio.Transport):
+    """One end of a connection in memory. TLS works on it: loop.start_tls."""
+
+    _start_tls_compatible = True
+
+    def __init__(self, network: Network, own: Address, remote: Address) -> None:
+        super().__init__({"sockname": own, "peername": remote})
+        self.other: _Stream
+        self._network = network
+        self._loop = asyncio.get_running_loop()
+        self._protocol: Any
+        self._closing = False
+        self._reading = True
+        self._arrived: list[bytes | None] = []  # while nobody reads; None: the other end closed
+
+    def begin(self, protocol: asyncio.Protocol) -> None:
+        self._protocol = protocol
+        protocol.connection_made(self)
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        self._protocol = protocol
+
+    def get_protocol(self) -> asyncio.BaseProtocol:
+        protocol: asyncio.BaseProtocol = self._protocol
+        return protocol
+
+    def write(self, data: Any) -> None:
+        if not self._closing:
+            self._loop.call_later(self._network.delay, self.other.arrive, bytes(data))
+
+    def get_write_buffer_size(self) -> int:
+        """What the other end has not read."""
+        return sum(len(data) for data in self.other._arrived if data)
+
+    def arrive(self, data: bytes | None) -> None:
+        if self._reading and not self._closing:
+            self._take(data)
+        else:
+            self._arrived.append(data)
+
+    def _take(self, data: bytes | None) -> None:
+        if data is None:
+            self._protocol.eof_received()
+            self.close()
+        elif hasattr(self._protocol, "get_buffer"):  # the TLS protocol of asyncio
+            self._protocol.get_buffer(len(data))[: len(data)] = data
+            self._protocol.buffer_updated(len(data))
+        else:
+            self._protocol.data_received(data)
+
+    def pause_reading(self) -> None:
+        self._reading = False
+
+    def resume_reading(self) -> None:
+        self._reading = True
+        arrived, self._arrived = self._arrived, []
+        for data in arrived:
+            self.arrive(data)
+
+    def is_reading(self) -> bool:
+        return self._reading
+
+    def is_closing(self) -> bool:
+        return self._closing
+
+    def close(self) -> None:
+        self._end(None)
+
+    def abort(self) -> None:
+        self._end(None)
+
+    def _force_close(self, exc: Exception | None) -> None:
+        self._end(exc)
+
+    def _end(self, exc: Exception | None) -> None:
+        if not self._closing:
+            self._closing = True
+            self._loop.call_soon(self._protocol.connection_lost, exc)
+            self._loop.call_later(self._network.delay, self.other.arrive, None)
 
 
 class MemoryPort:

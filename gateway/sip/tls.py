@@ -78,11 +78,11 @@ def reason_of(error: BaseException) -> str:
     match error:
         case ssl.SSLCertVerificationError():
             return error.verify_message
-        case ssl.SSLError():
-            return error.reason or str(error)
+        case ssl.SSLError(reason=str() as reason):
+            return reason
+        case TimeoutError() if not str(error):
+            return "no answer in time"
         case OSError() if str(error):
             return str(error)
-        case TimeoutError():
-            return "no answer in time"
         case _:
-            return f"{type(error).__name__}: {error}"
+            return f"{type(error).__name__}: {error}".removesuffix(": ")
