@@ -15,12 +15,12 @@ from itertools import count
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from gateway.sip.endpoint import Ended, Endpoint, Flow, Incoming, Output, Transmit
+from gateway.sip.endpoint import Ended, Endpoint, Flow, Incoming, Locate, Output, Transmit
 from gateway.sip.grammar import SipError
 from gateway.sip.message import Response, parse
-from gateway.sip.transaction import T4
+from gateway.sip.transaction import T4, TIMEOUT
 from tests.torture.hostile import mutated
 
 from .lossy import SIDES
@@ -30,14 +30,33 @@ Command = Callable[[Endpoint, str, float], list[Output]]
 
 COMMANDS: dict[str, Command] = {
     "ring": lambda endpoint, call, now: endpoint.ring(call, now),
+    "ring early": lambda endpoint, call, now: endpoint.ring(call, now, body=OFFER),
     "answer": lambda endpoint, call, now: endpoint.answer(call, OFFER, now),
     "refuse": lambda endpoint, call, now: endpoint.refuse(call, 486, now),
     "reinvite": lambda endpoint, call, now: endpoint.reinvite(call, OFFER, now),
     "reinvite without offer": lambda endpoint, call, now: endpoint.reinvite(call, b"", now),
+    "update": lambda endpoint, call, now: endpoint.update(call, OFFER, now),
+    "inform": lambda endpoint, call, now: endpoint.inform(call, "x/y", b"z", now),
+    "refer": lambda endpoint, call, now: refer(endpoint, call, now, quiet=False),
+    "refer quietly": lambda endpoint, call, now: refer(endpoint, call, now, quiet=True),
+    "accept referral": lambda endpoint, call, now: endpoint.accept_referral(call, now),
+    "refuse referral": lambda endpoint, call, now: endpoint.refuse_referral(call, 603, now),
+    "report ringing": lambda endpoint, call, now: endpoint.report_referral(call, 180, "R", now),
+    "report success": lambda endpoint, call, now: endpoint.report_referral(call, 200, "OK", now),
     "bye": lambda endpoint, call, now: endpoint.bye(call, now, reason="Q.850;cause=16"),
 }
 
+
+def refer(endpoint: Endpoint, call: str, now: float, *, quiet: bool) -> list[Output]:
+    """One at a time."""
+    try:
+        return endpoint.refer(call, "sip:c@192.0.2.3", now, quiet=quiet)
+    except ValueError:
+        return []
+
+
 MAX_ON_THE_WAY = 200
+MAX_CALLS = 3
 FOREVER = 700.0  # s; longer than any call that nobody ends
 
 
@@ -50,13 +69,17 @@ class Side:
         self.name, self.other = name, other
         self.flow = Flow(transport, SIDES[name], SIDES[other])
         self.endpoint = Endpoint(token=lambda: f"{name}{next(numbers)}")
+        self.sought: list[str] = []  # keys of Locate
         self.calls: list[str] = []
         self.ended: set[str] = set()
         self.finals: dict[tuple[str, str], set[bytes]] = {}  # of a branch and method
+        self.answered_at: dict[tuple[str, str], float] = {}
 
     def hear(self, event: Output) -> None:
         call = getattr(event, "call", None)
         assert call is None or call not in self.ended, event
+        if isinstance(event, Locate):
+            self.sought.append(event.key)
         if isinstance(event, Incoming):
             self.calls.append(event.call)
         if isinstance(event, Ended):
@@ -78,15 +101,34 @@ class Pair(RuleBasedStateMachine):
 
     # the owners
 
-    @rule(name=st.sampled_from("ab"), body=st.sampled_from([OFFER, b""]))
-    def invite(self, name: str, body: bytes) -> None:
+    def has_room(self) -> bool:
+        """Few at a time: more happens to each."""
+        return all(side.endpoint.calls < MAX_CALLS for side in self.sides.values())
+
+    @precondition(lambda self: self.has_room())
+    @rule(
+        name=st.sampled_from("ab"),
+        body=st.sampled_from([OFFER, b""]),
+        require=st.sampled_from([(), (("Require", "100rel"),)]),
+        located=st.booleans(),
+    )
+    def invite(
+        self,
+        name: str,
+        body: bytes,
+        require: tuple[tuple[str, str], ...] = (),
+        *,
+        located: bool = False,
+    ) -> None:
+        """`located`: by its URI, which has to be found first."""
         side = self.sides[name]
         call, outputs = side.endpoint.invite(
             f"sip:{side.other}@{SIDES[side.other][0]}",
-            side.flow,
+            None if located else side.flow,
             body,
             self.now,
             from_uri=f"sip:{name}@{SIDES[name][0]}",
+            headers=require,
         )
         side.calls.append(call)
         self.act(side, outputs)
@@ -94,9 +136,10 @@ class Pair(RuleBasedStateMachine):
     @rule(
         name=st.sampled_from("ab"),
         command=st.sampled_from(sorted(COMMANDS)),
-        nth=st.integers(0, 3),
+        nth=st.sampled_from([0, 0, 1, 2]),
+        smooth=st.booleans(),
     )
-    def command(self, name: str, command: str, nth: int) -> None:
+    def command(self, name: str, command: str, nth: int, *, smooth: bool) -> None:
         """Of the latest calls any; also one that has ended, where it does nothing."""
         side = self.sides[name]
         if side.calls:
@@ -104,7 +147,16 @@ class Pair(RuleBasedStateMachine):
             outputs = COMMANDS[command](side.endpoint, call, self.now)
             assert call not in side.ended or outputs == []
             self.act(side, outputs)
+            if smooth:
+                self.all_arrive()
 
+    @rule(name=st.sampled_from("ab"), command=st.sampled_from(["ring", "ring early", "answer"] * 2))
+    def pick_up(self, name: str, command: str) -> None:
+        """What is done most of the time with a call that comes."""
+        self.all_arrive()
+        self.command(name, command, 0, smooth=True)
+
+    @precondition(lambda self: self.has_room())
     @rule(name=st.sampled_from("ab"))
     def talk(self, name: str) -> None:
         """A whole beginning, so that more than beginnings are tried."""
@@ -145,6 +197,14 @@ class Pair(RuleBasedStateMachine):
             self.receive(target, mutated(data, random.Random(seed)))
             self.bending = False
 
+    @rule(name=st.sampled_from("ab"), ways=st.integers(0, 2))
+    def one_is_found(self, name: str, ways: int) -> None:
+        """By none, one or two ways; the second is the same, and tried when the first fails."""
+        side = self.sides[name]
+        if side.sought:
+            key = side.sought.pop()
+            self.act(side, side.endpoint.located(key, [side.flow] * ways, self.now))
+
     @rule(name=st.sampled_from("ab"))
     def way_fails(self, name: str) -> None:
         side = self.sides[name]
@@ -152,7 +212,7 @@ class Pair(RuleBasedStateMachine):
 
     # the clock
 
-    @rule(seconds=st.sampled_from([0.0, 0.4, 1.0, 5.0, 33.0, 70.0]))
+    @rule(seconds=st.sampled_from([0.0, 0.4, 1.0, 5.0, 33.0, 70.0, 1000.0]))
     def passes(self, seconds: float) -> None:
         """Nothing arrives meanwhile, and what was long on the way never does (§17.1.2.2, T4)."""
         until = self.now + seconds
@@ -195,6 +255,8 @@ class Pair(RuleBasedStateMachine):
         if isinstance(message, Response) and message.status >= 200:
             headers = message.headers
             key = str(headers.via), headers.cseq.method
+            if self.now - side.answered_at.setdefault(key, self.now) >= TIMEOUT:
+                return  # a copy that comes when the transaction is forgotten (timer J)
             side.finals.setdefault(key, set()).add(data)
             if self.bending:
                 self.bent.add(key)
@@ -219,6 +281,10 @@ class Pair(RuleBasedStateMachine):
             for call in side.calls:
                 self.act(side, side.endpoint.bye(call, self.now))
         self.all_arrive()
+        self.passes(70.0)
+        for side in self.sides.values():
+            while side.sought:  # whoever is asked says something in the end
+                self.act(side, side.endpoint.located(side.sought.pop(), [], self.now))
         self.passes(FOREVER)
         for side in self.sides.values():
             assert set(side.calls) == side.ended
