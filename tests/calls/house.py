@@ -28,6 +28,7 @@ from gateway.simulator.phone import Phone
 from gateway.simulator.script import Script, load
 from gateway.simulator.speech import Noise, Speech
 from gateway.sip.message import Request, Response, parse
+from gateway.sip.resolver import Ask
 from tests.clock import LoopTicker, MemoryPorts, Network, tasks, timers
 
 GATEWAY = ("10.0.0.1", 5060)
@@ -318,11 +319,12 @@ async def house(
     model: MemoryModel | None = None,
     models: Mapping[str, MemoryModel] | None = None,
     ports: int = 1000,
+    ask: Ask | None = None,
     **model_options: Any,
 ) -> AsyncIterator[House]:
     """Build the house; leaving it stops the gateway, as SIGTERM would, and nothing may be left.
 
-    `models`: several backends by name, tried in this order, instead of the one.
+    `models`: several backends by name, tried in this order, instead of the one. `ask`: the DNS.
     """
     network = network or Network()
     said = script if isinstance(script, Script) else load(script or {})
@@ -345,6 +347,7 @@ async def house(
     loop = asyncio.get_running_loop()
     world = World(
         bind=network.bind,
+        ask=ask,
         ports=rtp,
         ticker=LoopTicker(),
         connect=_connector(models),
