@@ -12,6 +12,12 @@ telephone.py    one SIP call as the call above it sees it: offers, answers, what
 talk.py         an answered call: line, bridge and model joined
 engine.py ●     the one 20 ms tick: send, receive, run every line, prepare
 line.py         the caller's end as frames: the stages in their order
+errands.py      what the model asked for and is not done yet
+transfers.py    who a call is with changes: by the model's wish or the peer's
+transfer.py     one attempt to connect the caller with somebody else, as decisions
+handover.py     that attempt carried out: the target's telephone, and the joint of both
+takeover.py     the peer asks for another party in its own place
+onward.py       where a call may be transferred to, and how it gets there
 relay.py        two parties of a call joined, packet for packet
 digits.py       the keys that the model presses, a step each 20 ms
 model.py ●      the model's end: a session on a connection

@@ -78,22 +78,22 @@ class Takeover:
         try:
             self._receive(event)
         except SdpError:
-            self._telephone.hang_up(None)
             self._fail(NOT_ACCEPTABLE)
+            self._telephone.hang_up(None)
         except Exception as error:  # a border: the SIP core that called is not at fault
             self._host.failed(error)
 
     def handle_timer(self, now: float) -> None:
         """Give up a party that does not answer."""
         if self.deadline is not None and now >= self.deadline:
-            self._telephone.hang_up(None)
             self._fail(NO_ANSWER)
+            self._telephone.hang_up(None)
 
     def close(self) -> None:
         """Give back everything; harmless when that was done, or she has the call."""
         if not self.over:
-            self._telephone.hang_up(None)
             self._telephone.leave()
+            self._telephone.hang_up(None)
             self._fail(NO_ANSWER)
 
     async def _call(self) -> None:

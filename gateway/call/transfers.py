@@ -166,11 +166,10 @@ class Transfers:
             return
         to = cleaned(str(invite.request.headers.from_.uri))
         self._record.transfers.append(Entry(None, to, "peer", 200, self._x.wall()))
-        telephone.answer()
         former = self._subject.telephone
+        former.leave()  # the SIP core ends its call as soon as this one is answered
+        telephone.answer()
         self._subject.follow(telephone, invite.flow.remote[0])
-        former.leave()
-        former.hang_up(None)
 
     def _refusal(self, telephone: Telephone, invite: Incoming) -> Refusal | None:
         sound = self._subject.sound

@@ -302,7 +302,7 @@ class Phone:
                 self.progress.append(event)
             case Informed(body=body):
                 self.informed.append(body)
-            case Ended(status=status):
+            case Ended(call=call, status=status) if call == self._call:  # not one that was replaced
                 self.status, self.end = status, event
                 self.ended.set()
                 self._stop()
@@ -313,6 +313,9 @@ class Phone:
     def _invited(self, invite: Incoming) -> None:
         """Ring, or refuse; one call at a time."""
         how, now = self.answering, self._loop.time()
+        if invite.replaces and invite.replaces == self._call:
+            self._go_on_with(invite)
+            return
         if self._call and not self.ended.is_set():
             self._transport.act(self._endpoint.refuse(invite.call, 486, now))
             return
@@ -331,6 +334,14 @@ class Phone:
             self._transport.act(self._endpoint.ring(invite.call, now))
         if how.after is not None:
             self._picking_up = self._loop.call_later(how.after, self._pick_up, answer)
+
+    def _go_on_with(self, invite: Incoming) -> None:
+        """Somebody takes the place of whom we talk with (RFC 3891)."""
+        assert self._local
+        self._call, self.invite = invite.call, invite.request
+        self._negotiation = Negotiation()
+        answer, self.media = self._negotiation.answer(invite.request.body, self._local)
+        self._transport.act(self._endpoint.answer(invite.call, answer, self._loop.time()))
 
     def _pick_up(self, answer: bytes) -> None:
         """Answer, or refuse."""
@@ -352,21 +363,26 @@ class Phone:
             self._transport.act(self._endpoint.refuse_referral(call, refuses, now))
             return
         self._transport.act(self._endpoint.accept_referral(call, now))
-        self._tell(call, deque(self.referring.tells))
+        self._tell(deque(self.referring.tells))
 
-    def _tell(self, call: str, statuses: deque[int]) -> None:
+    def _tell(self, statuses: deque[int]) -> None:
         if not statuses or self.ended.is_set():
             return
         self._telling = self._loop.call_later(
-            self.referring.every, self._report, call, statuses.popleft(), statuses
+            self.referring.every, self._report, statuses.popleft(), statuses
         )
 
-    def _report(self, call: str, status: int, more: deque[int]) -> None:
-        outputs = self._endpoint.report_referral(call, status, "", self._loop.time())
+    def report(self, status: int) -> None:
+        """Tell the other end what became of the call that it asked for."""
+        assert self._call
+        outputs = self._endpoint.report_referral(self._call, status, "", self._loop.time())
         self._transport.act(outputs)
+
+    def _report(self, status: int, more: deque[int]) -> None:
+        self.report(status)
         if 200 <= status < 300 and self.referring.leaves:
             self.hang_up()
-        self._tell(call, more)
+        self._tell(more)
 
     def _answered(self, body: bytes) -> None:
         try:
