@@ -99,9 +99,12 @@ class Acceptance:
             body = b""  # an offer may not be lost
         if is_required(invite) and not (body or invite.body or self.agreed or self.offering):
             return []
-        self._ringing = (183 if body else 180), b"" if reliable else body
+        status = 183 if body else 180
+        if reliable and (self.agreed or self.offering):
+            body = b""  # the peer has one, and needs no other (§13.2.1)
+        self._ringing = status, b"" if reliable else body
         self._ring = now + RING_INTERVAL
-        return self._send_ringing(self.waiting, 183 if body else 180, body, reliable, now)
+        return self._send_ringing(self.waiting, status, body, reliable, now)
 
     def answer(self, body: bytes, now: float) -> list[Output]:
         """200, resent until its ACK comes; after the PRACK of a session description (RFC 3262 §3).
@@ -158,8 +161,8 @@ class Acceptance:
         if next_ is None:
             return None
         outputs = self._transmit(next_, now)
-        self.agreed = self.agreed or self.offering
-        self.offering = False
+        if self.offering and not (sender and sender.holds_session):
+            self.agreed, self.offering = True, False
         if self._held is not None:
             held, self._held = self._held, None
             outputs += self.answer(held, now)

@@ -209,22 +209,8 @@ class InviteUsage:
 
     @property
     def referrals(self) -> Referrals | None:
-        """REFER and NOTIFY within a call that is answered and has not ended."""
-        session = self._session
-        dialog = session.dialog
-        if dialog is None or not session.answered or session.ended:
-            return None
-        if session.referrals is None:
-            session.referrals = Referrals(
-                self.call,
-                dialog,
-                session.uac,
-                session.agent,
-                way=lambda: session.way(dialog),
-                respond=session.respond,
-                credentials=session.credentials,
-            )
-        return session.referrals
+        """REFER and NOTIFY within the call, from its answer to its end."""
+        return self._session.referrals
 
     # what the peer does, as a client
 
@@ -376,7 +362,7 @@ class InviteUsage:
                 outputs = self._initiation.receive_success(response, now)
                 if first and self.ended:  # it crossed our CANCEL
                     return [*outputs, *self._termination.send_bye(now)]
-                return outputs
+                return [*outputs, *self._modification.keep_to(self._session.dialog, now)]
             case _:
                 return self._settle(self._initiation.receive_failure(response, now), now)
 

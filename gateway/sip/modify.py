@@ -59,7 +59,9 @@ class Modification:
     def ours_is_open(self) -> bool:
         """Is an offer of ours unanswered, or a re-INVITE?"""
         change = self._change
-        return change is not None and change.attempt is not None and bool(change.body)
+        if change is None or change.attempt is None:
+            return False
+        return change.method == "INVITE" or bool(change.body)
 
     @property
     def deadline(self) -> float | None:
@@ -131,6 +133,12 @@ class Modification:
             self._change = None
         elif self._change:
             self._change.give_up = None
+
+    def keep_to(self, dialog: Dialog | None, now: float) -> list[Output]:
+        """This phone has the call: what was begun with another is over."""
+        if self._change and self._change.dialog is not dialog:
+            self.abandon()
+        return self.refuse(487, now) if self._dialog is not dialog else []
 
     def abandon(self) -> None:
         """Wait for nothing any more."""

@@ -47,7 +47,7 @@ class Session:
         self.owner = False  # did we make the Call-ID (§14.1)?
         self.credentials: Credentials | None = None  # for the one whom we call
         self.timer = SessionTimer(agent.session_expires)
-        self.referrals: Referrals | None = None  # of an answered call, once there was one
+        self._referrals: Referrals | None = None
         self.answered = False  # a 2xx to the INVITE went, or came
         self.ended = False  # and told to the owner of the call
         self._allowed: frozenset[str] | None = None  # what the peer's latest Allow said
@@ -59,6 +59,22 @@ class Session:
             return []
         self.ended = True
         return [Ended(self.call, by, cause, status, reason)]
+
+    @property
+    def referrals(self) -> Referrals | None:
+        """REFER and NOTIFY within the call, from its answer to its end."""
+        dialog = self.dialog
+        if self._referrals is None and dialog is not None and self.answered and not self.ended:
+            self._referrals = Referrals(
+                self.call,
+                dialog,
+                self.uac,
+                self.agent,
+                way=lambda: self.way(dialog),
+                respond=self.respond,
+                credentials=self.credentials,
+            )
+        return None if self.ended else self._referrals
 
     # the peer
 
@@ -75,7 +91,8 @@ class Session:
 
     def forbid(self, method: str) -> None:
         """It was refused, whatever Allow says."""
-        self._allowed = frozenset(self._allowed or METHODS) - {method}
+        known = frozenset(METHODS) if self._allowed is None else self._allowed
+        self._allowed = known - {method}
 
     def allows(self, method: str, *, unknown: bool = True) -> bool:
         """May this method be sent? `unknown` where the peer has not said."""
@@ -113,10 +130,6 @@ class Session:
             headers=[*headers, *content(body)],
             body=body,
         )
-
-    def respond_busy(self, server: Server, now: float) -> list[Output]:
-        """500, another one is still worked on (§14.2, RFC 3311 §5.2)."""
-        return self.respond(server, 500, now, [("Retry-After", str(self.dice(11)))])
 
     def dialog_headers(self, server: Server) -> Fields:
         """What 18x and 2xx carry; the first also the route set, in its order (§12.1.1)."""

@@ -133,7 +133,10 @@ class SessionTimer:
         interval of the peer's may become shorter, not longer, and not less than its Min-SE.
         """
         asked, knows = _told(request.headers), _knows(request)
-        wanted = asked.interval if asked else self._wanted if knows else 0
+        kept = (
+            self._agreed if self._refreshing else 0
+        )  # goes on, though the peer is silent about it
+        wanted = asked.interval if asked else (self._wanted if knows else 0) or kept
         if not wanted:
             self.stop()
             return []

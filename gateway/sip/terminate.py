@@ -57,7 +57,7 @@ class Termination:
         outputs = self._refuse_all(now)
         if not self._acceptance.unacknowledged:
             outputs += self.send_bye(now)
-        self._session.timer.stop()
+        self._begin_nothing()
         return [*outputs, *self._session.end(by, cause, status, reason)]
 
     def send_bye(self, now: float) -> list[Output]:
@@ -117,11 +117,14 @@ class Termination:
         return [*outputs, *(referrals.close(now) if referrals else [])]
 
     def _wind_down(self, now: float) -> None:
-        """Nothing is begun any more; what crosses is still answered for a while."""
+        """What crosses is still answered for a while."""
         self._acceptance.forget()
+        self._begin_nothing()
+        self.deadline = now + TIMEOUT
+
+    def _begin_nothing(self) -> None:
         self._modification.stop()
         self._session.timer.stop()
-        self.deadline = now + TIMEOUT
 
     def _reason_header(self) -> list[tuple[str, str]]:
         return [("Reason", self._reason)] if self._reason else []

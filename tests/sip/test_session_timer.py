@@ -231,13 +231,21 @@ class TestAnswer:
         assert expires("2000;refresher=uas") in headers
 
     def test_nothing_is_wanted(self) -> None:
-        """With 0 a peer that merely knows timers gets none; a running one stops."""
+        """With 0 a peer that merely knows timers gets none; one that it minds stops."""
         timer = SessionTimer(0)
         assert timer.answer(invite(TIMER), 0.0) == []
-        timer.answer(invite(TIMER, expires("600")), 0.0)
+        timer.answer(invite(TIMER, expires("600;refresher=uac")), 0.0)
         assert timer.running
         assert timer.answer(invite(TIMER), 1.0) == []
         assert not timer.running
+
+    def test_one_that_we_refresh_goes_on(self) -> None:
+        """Whatever a peer leaves out of an UPDATE that is about something else."""
+        for ours in (0, 1800):
+            timer = SessionTimer(ours)
+            timer.answer(invite(expires("600")), 0.0)
+            assert timer.answer(invite(), 100.0) == [expires("600;refresher=uas")]
+            assert timer.deadline == 400.0
 
     def test_compact_form(self) -> None:
         request = invite(("k", "100rel, Timer"), ("x", "600;refresher=uac"))
