@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.text import cleaned
+from gateway.text import CALLER_ID, OTHERS, cleaned
 
 
 @pytest.mark.parametrize(
@@ -33,6 +33,11 @@ def test_only_what_shows_is_left(text: str, shown: str) -> None:
 def test_the_length_is_capped() -> None:
     assert cleaned("x" * 300) == "x" * 256
     assert cleaned("x" * 300, limit=64) == "x" * 64
+
+
+def test_names_of_people_are_shorter() -> None:
+    assert cleaned("x" * 300, CALLER_ID) == "x" * 64
+    assert cleaned("x" * 300, OTHERS) == "x" * 256
 
 
 def test_a_flood_of_nothing_costs_nothing() -> None:
