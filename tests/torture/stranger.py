@@ -55,36 +55,50 @@ class TcpLine:
         await self._writer.drain()
 
     async def receive(self) -> bytes:
-        """One message. EOFError (IncompleteReadError) when the gateway has closed."""
+        """One message. EOFError when the gateway has closed."""
         head = await self._reader.readuntil(b"\r\n\r\n")
         length = int(Headers.parse(head.decode().split("\r\n"))[0].get("Content-Length") or 0)
         return head + await self._reader.readexactly(length)
 
 
 class Stranger:
-    """On one line. `ask` sends a message and returns the final answer to it, None for silence."""
+    """On one line. `ask` sends a message and returns the final answers to it; none for silence."""
 
     def __init__(self, line: Line) -> None:
         self.line = line
 
-    async def ask(self, data: bytes) -> Response | None:
-        """Also OPTIONS behind it: whatever the message was, that is answered 200."""
+    async def ask(self, data: bytes) -> list[Response]:
+        """Also OPTIONS behind it: that is answered 200, unless the gateway closed the line."""
         name = f"asked-{next(NUMBERS)}"
         await self.line.send(data)
         await self.line.send(self._options(name))
+        answers: dict[str, Response] = {}  # by Call-ID: a stream may hold several requests
+        asked = False
         async with asyncio.timeout(PATIENCE):
-            answer: Response | None = None
-            asked = False
-            while not asked or (answer and answer.status < 200):
-                response = parse(readable(await self.line.receive()))
+            while not asked or any(answer.status < 200 for answer in answers.values()):
+                try:
+                    response = parse(readable(await self.line.receive()))
+                except (EOFError, ConnectionError):
+                    break
                 if not isinstance(response, Response):
                     continue  # the gateway's BYE, say
-                if response.headers.call_id == name:
+                call_id = response.headers.call_id
+                if call_id == name:
                     assert response.status == 200
                     asked = True
-                elif not answer or answer.status < 200:
-                    answer = response
-        return answer
+                elif call_id not in answers or answers[call_id].status < 200:
+                    answers[call_id] = response
+        return list(answers.values())
+
+    async def hears_nothing(self, data: bytes, seconds: float = 0.2) -> bool:
+        """Send what is no whole message yet, and be answered nothing."""
+        await self.line.send(data)
+        try:
+            async with asyncio.timeout(seconds):
+                await self.line.receive()
+        except TimeoutError:
+            return True
+        return False
 
     async def settle(self, data: bytes, answer: Response) -> None:
         """End what `data` began."""
