@@ -146,8 +146,9 @@ class Handover:
         try:
             agreed = self._target.receive(event)
         except SdpError as error:
-            self._target.hang_up(Ending("gateway", incompatible(error).cause).header)
-            self._perform(self.transfer.unreachable(incompatible(error).status, now))
+            no = incompatible(error)
+            self._perform(self.transfer.unreachable(no.status, now))
+            self._target.hang_up(Ending("gateway", no.cause).header)
             return
         if agreed:
             self._agreed()
