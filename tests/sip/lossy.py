@@ -10,7 +10,7 @@ from collections.abc import Callable
 from itertools import count
 from random import Random
 
-from gateway.sip.endpoint import Endpoint, Event, Flow, Output, Transmit
+from gateway.sip.endpoint import Endpoint, Event, Flow, Locate, Output, Transmit
 
 SIDES = {"a": ("192.0.2.1", 5060), "b": ("192.0.2.2", 5060)}
 
@@ -18,10 +18,12 @@ SIDES = {"a": ("192.0.2.1", 5060), "b": ("192.0.2.2", 5060)}
 class Side:
     """One endpoint, the events that it gave, and what its owner does about them."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, session_expires: int) -> None:
         numbers = count(1)
         self.name = name
-        self.endpoint = Endpoint(token=lambda: f"{name}{next(numbers)}")
+        self.endpoint = Endpoint(
+            token=lambda: f"{name}{next(numbers)}", session_expires=session_expires
+        )
         self.events: list[tuple[float, Event]] = []
         self.on_event: Callable[[Event], None] = lambda event: None
 
@@ -29,10 +31,18 @@ class Side:
 class Lossy:
     """`loss` and `copies` are shares of all datagrams; each travels 1 to `delay_ms` ms."""
 
-    def __init__(self, seed: int, *, loss: float, copies: float = 0.1, delay_ms: int = 300) -> None:
+    def __init__(
+        self,
+        seed: int,
+        *,
+        loss: float,
+        copies: float = 0.1,
+        delay_ms: int = 300,
+        session_expires: int = 1800,
+    ) -> None:
         self.dice = Random(seed)
         self.now = 0.0
-        self.sides = {name: Side(name) for name in SIDES}
+        self.sides = {name: Side(name, session_expires) for name in SIDES}
         self.loss, self._copies, self._delay_ms = loss, copies, delay_ms
         self._agenda: list[tuple[float, int, Callable[[], None]]] = []
         self._order = count()
@@ -54,12 +64,13 @@ class Lossy:
                 assert output.flow == self.flow(name)
                 self._carry(name, output.data)
             else:
+                assert not isinstance(output, Locate)  # every way is known
                 side.events.append((self.now, output))
                 side.on_event(output)
 
-    def run(self) -> None:
+    def run(self, until: float = float("inf")) -> None:
         """Go from moment to moment until nobody waits for anything."""
-        while (when := self._next()) is not None:
+        while (when := self._next()) is not None and when <= until:
             self.now = max(self.now, when)
             while self._agenda and self._agenda[0][0] <= self.now:
                 heapq.heappop(self._agenda)[2]()

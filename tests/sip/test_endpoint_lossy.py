@@ -1,7 +1,8 @@
 """Two endpoints against each other: whatever the network does, both come to rest.
 
-The owners do what owners do, at any moment: ring, answer, refuse, hang up, cancel, offer again
-(BYE, CANCEL, ACK and 2xx that cross or are lost).
+The owners do what owners do, at any moment: ring, with and without early media, answer, refuse,
+hang up, cancel, offer again by re-INVITE and by UPDATE, press keys, refresh (BYE, CANCEL, ACK,
+PRACK and 2xx that cross or are lost).
 """
 
 from __future__ import annotations
@@ -10,7 +11,19 @@ from functools import partial
 
 import pytest
 
-from gateway.sip.endpoint import Answered, Confirmed, Ended, Event, Incoming, Offered
+from gateway.sip.endpoint import (
+    Answered,
+    Confirmed,
+    Ended,
+    Event,
+    Incoming,
+    Offered,
+    Progress,
+    RefreshDue,
+    Registered,
+    Unregistered,
+)
+from gateway.sip.info import PLAIN
 
 from .lossy import Lossy
 
@@ -21,8 +34,12 @@ LIMIT = 60.0  # s, at which an owner ends any call
 class Owner:
     """Whoever owns the calls of one side. It rolls dice about each of its moves."""
 
-    def __init__(self, network: Lossy, name: str) -> None:
+    def __init__(
+        self, network: Lossy, name: str, *, limit: float = LIMIT, patient: bool = False
+    ) -> None:
         self.network, self.name = network, name
+        self._limit = limit  # s, of a call
+        self._patient = patient  # answers every call, and waits for the limit
         self.side = network.sides[name]
         self.endpoint = self.side.endpoint
         self.side.on_event = self.on_event
@@ -31,8 +48,9 @@ class Owner:
         dice, endpoint = self.network.dice, self.endpoint
         match event:
             case Incoming(call):
-                self.later(0.1, lambda now: endpoint.ring(call, now))
-                move = dice.random()
+                body = dice.choice([b"", SDP])
+                self.later(0.1, lambda now: endpoint.ring(call, now, body=body))
+                move = 0.0 if self._patient else dice.random()
                 if move < 0.8:
                     self.later(2.0, lambda now: endpoint.answer(call, SDP, now))
                 elif move < 0.9:
@@ -43,8 +61,14 @@ class Owner:
                     self.later(0.5, lambda now: endpoint.answer(call, SDP, now))
                 else:
                     self.later(0.5, lambda now: endpoint.refuse(call, 488, now))
-            case Answered(call) | Confirmed(call) if dice.random() < 0.4:
-                self.later(3.0, lambda now: endpoint.reinvite(call, SDP, now))
+            case Answered(call) | Confirmed(call) if dice.random() < 0.5:
+                change = dice.choice([endpoint.reinvite, endpoint.update])
+                self.later(3.0, lambda now: change(call, SDP, now))
+                self.later(3.0, lambda now: endpoint.inform(call, PLAIN, b"5", now))
+            case Progress(call, 183) if dice.random() < 0.5:
+                self.later(1.0, lambda now: endpoint.update(call, SDP, now))
+            case RefreshDue(call):
+                self.network.act(self.name, endpoint.reinvite(call, SDP, self.network.now))
             case _:
                 pass
 
@@ -55,17 +79,18 @@ class Owner:
             SDP,
             self.network.now,
             from_uri="sip:alice@192.0.2.1",
+            headers=self.network.dice.choice([[], [("Require", "100rel")]]),
         )
         self.network.act(self.name, outputs)
         self.live(call)
 
     def live(self, call: str) -> None:
         """Hang up at some moment, perhaps a very early one; at the latest at the limit."""
-        if self.network.dice.random() < 0.7:
+        if not self._patient and self.network.dice.random() < 0.7:
             span = self.network.dice.choice([0.5, 3.0, 30.0])
             self.later(span, lambda now: self.endpoint.bye(call, now))
         self.network.at(
-            self.network.now + LIMIT,
+            self.network.now + self._limit,
             lambda: self.network.act(self.name, self.endpoint.bye(call, self.network.now)),
         )
 
@@ -81,6 +106,7 @@ class Owner:
 def calls_of(events: list[tuple[float, Event]]) -> dict[str, list[Event]]:
     calls: dict[str, list[Event]] = {}
     for _, event in events:
+        assert not isinstance(event, Registered | Unregistered)
         calls.setdefault(event.call, []).append(event)
     return calls
 
@@ -131,6 +157,45 @@ def test_the_network_dies(seed: int) -> None:
             assert [isinstance(event, Ended) for event in events].count(True) == 1
 
 
+@pytest.mark.parametrize("loss", [0.0, 0.2])
+def test_long_calls(loss: float) -> None:
+    """
+    Sessions of 90 s are refreshed for ten minutes, by whoever has to; none of them expires, and
+    each call ends as its owner wants.
+    """
+    for seed in range(5):
+        network = Lossy(seed, loss=loss, session_expires=90)
+        a, b = network.sides["a"], network.sides["b"]
+        owner = Owner(network, "a", limit=600.0, patient=True)
+        Owner(network, "b", limit=660.0, patient=True)
+        network.at(0.0, owner.call)
+        network.run()
+
+        assert a.endpoint.idle
+        assert b.endpoint.idle
+        ((call, events),) = calls_of(a.events).items()
+        assert events[-1] == Ended(call, "us", "hang_up", 200, None), seed
+        assert network.now > 600.0
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_side_that_vanishes(seed: int) -> None:
+    """
+    The other one finds out by its session timer, also if nobody ever hangs up.
+    """
+    network = Lossy(seed, loss=0.0, session_expires=90)
+    owner = Owner(network, "a", limit=3600.0, patient=True)
+    Owner(network, "b", limit=3600.0, patient=True)
+    network.at(0.0, owner.call)
+    network.at(200.0, lambda: setattr(network, "loss", 1.0))
+    network.run(until=400.0)
+
+    for side in network.sides.values():
+        (events,) = calls_of(side.events).values()
+        assert isinstance(events[-1], Ended)
+        assert events[-1].by == "network"
+
+
 def test_quiet_network() -> None:
     """
     Without loss two calls at once are answered, talk and end as their owners want.
@@ -144,11 +209,11 @@ def test_quiet_network() -> None:
 
     b.on_event = on_event
     for _ in range(2):
-        network.at(0.0, Owner(network, "a").call)
+        network.at(0.0, Owner(network, "a", patient=True).call)
     a.on_event = lambda event: None
     network.run()
 
-    for events in calls_of(b.events).values():
+    for call, events in calls_of(b.events).items():
         kinds = [type(event).__name__ for event in events]
         assert kinds == ["Incoming", "Confirmed", "Ended"]
-        assert events[-1] == Ended(events[-1].call, "peer", "hang_up", 200, None)
+        assert events[-1] == Ended(call, "peer", "hang_up", 200, None)
