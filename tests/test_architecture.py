@@ -66,6 +66,7 @@ SHELL = frozenset(
         "realtime/client.py",
         "call/call.py",
         "call/engine.py",
+        "call/equipment.py",
         "call/journal.py",
         "call/model.py",
         "call/recording.py",

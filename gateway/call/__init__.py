@@ -8,6 +8,7 @@ ending.py       why a call is over, and how the caller is told
 exchange.py     what all calls share, and what is known of whom a call is with
 introduction.py  what an INVITE says of who calls, and how much of it is believed
 prepare.py      what a call needs before it is answered, or made: a way, a port, a model
+equipment.py ●  what a call holds while it lasts, and gives back
 telephone.py    one SIP call as the call above it sees it: offers, answers, what was agreed
 talk.py         an answered call: line, bridge and model joined
 engine.py ●     the one 20 ms tick: send, receive, run every line, prepare

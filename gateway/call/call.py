@@ -40,13 +40,13 @@ from gateway.text import cleaned
 
 from .bridge import Action, HangUp, Note, Press, Send, Transfer
 from .ending import INTERNAL_ERROR, Ending, Refusal, ended_by_them, incompatible
+from .equipment import Equipment
 from .exchange import Destination, Exchange, Party
-from .model import Backend, Model
+from .model import Backend
 from .onward import Onward
-from .prepare import Refused, host_towards, open_port, reach_model
+from .prepare import Refused, host_towards
 from .record import Record, State
-from .recording import Recording
-from .talk import Talk, make_bridge, make_line
+from .talk import Talk
 from .telephone import Telephone
 from .transfers import Transfers
 
@@ -78,10 +78,7 @@ class Call:
         self._settled = asyncio.Event()
         self._rings = party.direction == "inbound"
         self._agent = AgentConfig()
-        self._port: RtpPort | None = None
-        self._model: Model | None = None
-        self._talk: Talk | None = None
-        self._recording: Recording | None = None
+        self._held = Equipment(party, exchange, self.record)
         self._began = False
         self._group: asyncio.TaskGroup
         self._tasks: list[asyncio.Task[None]] = []
@@ -178,8 +175,7 @@ class Call:
 
     async def _be_called(self, invite: Incoming, backends: Sequence[Backend]) -> None:
         """Ring until the model is ready, then answer."""
-        self._port = open_port(self._x)
-        self.telephone.use(self._port, invite.flow.local[0])
+        self.telephone.use(self._held.open_port(), invite.flow.local[0])
         try:
             self.telephone.agree(invite.request.body)
         except SdpError as error:
@@ -193,8 +189,7 @@ class Call:
     async def _call(self, to: Destination, backends: Sequence[Backend]) -> None:
         """Call when the model is ready: nobody shall pick up and hear nothing."""
         host = await host_towards(to, self._x)
-        self._port = open_port(self._x)
-        self.telephone.use(self._port, host)
+        self.telephone.use(self._held.open_port(), host)
         await self._reach_model(backends)
         self._limit = self._x.clock() + to.timeout, HangUp("gateway", "no_answer")
         self.telephone.call(to, host)
@@ -203,13 +198,7 @@ class Call:
         self.act([])
 
     async def _reach_model(self, backends: Sequence[Backend]) -> None:
-        """Take a session with one of the backends."""
-        agent, text = self._agent, self._party.instructions
-        model = await reach_model(agent, text, backends, self._x, self, self._log)
-        self._model = model
-        self.record.backend = model.backend.name
-        self.record.model = model.session.model
-        self.record.session_id = model.session.session_id
+        model = await self._held.reach_model(self._agent, backends, self, self._log)
         self._log = self._log.bind(backend=model.backend.name)
 
     def _answered(self) -> None:
@@ -235,29 +224,19 @@ class Call:
         """Let the two ends hear each other."""
         self._began, now = True, self._x.clock()
         talk = self._join()
-        if self._recording:
-            self._recording.paused = False
-            self.record.recording = str(self._recording.path)
-            self.start(self._recording.keep())
+        if recording := self._held.record():
+            self.start(recording.keep())
         talk.begin(now)
         self._log.info("call_began", codec=self.record.codec)
         self.act(talk.bridge.open(now))
 
     def _join(self) -> Talk:
-        """The line to the telephone, on the engine; the model does not hear it yet."""
-        assert self._port  # both ends were made ready
-        assert self._model
         assert self.telephone.media
-        if self._talk is None:
-            party, x, model = self._party, self._x, self._model
-            if x.recording:
-                self._recording = x.recording(party.call_id)
-                self._recording.paused = True
-            line = make_line(self.telephone.media, model, party, x, self._recording)
-            bridge = make_bridge(line, model, self._agent, party, x, self.record)
-            self._talk = Talk(line, bridge, model, self._port, self, rtp_timeout=x.rtp_timeout)
-            x.engine.add(self._talk.leg)
-        return self._talk
+        return self._held.join(self.telephone.media, self._agent, self)
+
+    @property
+    def _talk(self) -> Talk | None:
+        return self._held.talk
 
     def start(self, work: Coroutine[Any, Any, None]) -> None:
         """Let something run until the call is over."""
@@ -267,37 +246,14 @@ class Call:
         """Give back everything, and complete the record; a fault in one step stops no other."""
         with self._border():
             async with AsyncExitStack() as steps:  # from the last one up
-                if self._recording and self._began:
-                    steps.push_async_callback(self._end_recording, self._recording)
-                steps.callback(self._complete)
-                if self._port:
-                    told, now = self.telephone.announced, self._x.clock()
-                    steps.callback(self._x.ports.release, self._port, now, announced=told)
-                if self._model:
-                    steps.callback(self._model.close)
-                if self._talk:
-                    steps.callback(self._x.engine.remove, self._talk.leg)
+                told = self.telephone.announced
+                steps.push_async_callback(self._held.close, announced=told, log=self._log)
+                if not self._over.is_set():  # SIP was broken, too
+                    steps.callback(self._is_over)
                 if self._timer:
                     steps.callback(self._timer.cancel)
                 steps.callback(self.telephone.leave)
                 steps.callback(self.transfers.close)
-
-    async def _end_recording(self, recording: Recording) -> None:
-        await asyncio.to_thread(recording.close)
-        if recording.error:
-            self._log.warning("recording_failed", reason=str(recording.error))
-
-    def _complete(self) -> None:
-        record = self.record
-        if not self._over.is_set():  # SIP was broken, too
-            self._is_over()
-        if self._model:
-            record.usage.input_tokens = self._model.session.usage.input_tokens
-            record.usage.output_tokens = self._model.session.usage.output_tokens
-        if self._talk:
-            self._talk.complete(record)
-            if counts := self._talk.irregularities():
-                self._log.info("call_irregular", **counts)
 
     # -- SIP
 
@@ -321,8 +277,7 @@ class Call:
 
     def ended(self, event: Ended) -> None:
         """The telephone's call is over, and so is this one, unless a transfer goes on."""
-        if self._talk:
-            self._x.engine.remove(self._talk.leg)  # no packet follows the BYE
+        self._held.silence()  # no packet follows the BYE
         if self.transfers.outlives(event):
             self.moved()
             return
@@ -340,8 +295,7 @@ class Call:
         if end := self._ending:
             record.ended_by, record.cause = end.by, end.cause
             record.sip_reason = record.sip_reason or end.reason
-        if self._talk:
-            self._x.engine.remove(self._talk.leg)  # no packet follows the BYE
+        self._held.silence()  # no packet follows the BYE
         self._over.set()
         self._settled.set()
 
@@ -366,7 +320,8 @@ class Call:
     @property
     def sound(self) -> tuple[Talk, RtpPort] | None:
         """What is heard, and at which port; None: nothing yet."""
-        return (self._talk, self._port) if self._talk and self._port and self._began else None
+        talk, port = self._talk, self._held.port
+        return (talk, port) if talk and port and self._began else None
 
     def follow(self, telephone: Telephone, host: str | None) -> None:
         """Be with another telephone from now on."""
@@ -380,9 +335,9 @@ class Call:
 
     def release(self) -> None:
         """Somebody else talks with the caller: the model is no longer needed."""
-        if self._talk and self._model:
+        if self._talk and self._held.model:
             self._talk.bridge.transferred(self._x.clock())
-            self._model.close()
+            self._held.model.close()
 
     def go_on(self, error: Mapping[str, Any]) -> None:
         """A transfer came to nothing."""
@@ -420,8 +375,8 @@ class Call:
         for action in actions:
             match action:
                 case Send(event):
-                    if self._model:
-                        self._model.send(event, self._x.clock())
+                    if self._held.model:
+                        self._held.model.send(event, self._x.clock())
                 case HangUp(by, cause, reason):
                     self._hang_up(Ending(by, cause, reason))
                 case Transfer(target):
