@@ -150,7 +150,7 @@ class Transfers:
         if to is None or sound is None or self.busy:
             self._x.act(self._x.endpoint.refuse_referral(handle, DECLINE, now))
             return
-        entry = Entry(None, to.target, "peer")
+        entry = Entry(None, cleaned(to.target), "peer")
         self._record.transfers.append(entry)
         self._takeover = Takeover(
             self._x, self, entry, peer=self._subject.telephone, port=sound[1], to=to
