@@ -29,7 +29,7 @@ guess_hostname=0
 contact="linphone" <sip:linphone@{host}:{sip}>
 use_ipv6=0
 media_encryption=none
-use_rfc2833=1
+use_rfc2833={events}
 use_info={info}
 root_ca={authority}
 verify_server_certs=1
@@ -61,8 +61,12 @@ class Linphone:
 
     def wait_for(self, text: str, within: float = START) -> None:
         """Wait until it has printed that."""
-        seen = f"{text!r} of linphone: {self.program.printed}"
-        until(lambda: text in self.program.printed or not self.program.running, seen, within)
+        printed = self.program.path
+        until(
+            lambda: text in self.program.printed or not self.program.running,
+            f"{text!r} in {printed}",
+            within,
+        )
         assert text in self.program.printed, self.program.printed
 
     def heard(self) -> tuple[Samples, int]:
@@ -91,7 +95,13 @@ def phone(
     (home / ".local/share/linphone").mkdir(parents=True)
     sip, rtp = free_port(), free_range(20)
     config = CONFIG.format(
-        host=HOST, sip=sip, rtp=rtp, rtp_last=rtp + 19, info=int(info), authority=authority or ""
+        host=HOST,
+        sip=sip,
+        rtp=rtp,
+        rtp_last=rtp + 19,
+        info=int(info),
+        events=int(not info),
+        authority=authority or "",
     )
     (folder / "linphonerc").write_text(config, encoding="utf-8")
     command = ["linphonec", "-c", str(folder / "linphonerc"), "-d", "3", "-l", str(folder / "log")]
@@ -99,6 +109,7 @@ def phone(
     with running(command, folder, "linphone", home) as program:
         made = Linphone(program, sip, folder / "heard.wav")
         made.wait_for("linphonec>")
+        made.do("ipv6 disable")
         made.do("soundcard use files")
         made.do(f"play {voice}")
         made.do(f"record {made.recording}")

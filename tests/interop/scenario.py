@@ -75,12 +75,13 @@ def request(
 
 
 def request_of_the_called(method: str, cseq: int, *headers: str, body: str = "") -> str:
-    """A request of the one who was called; `remember()` has stood at its INVITE."""
+    """A request of the one who was called; `remember()` has stood at its INVITE, and
+    the answer had the tag `a[call_number]`."""
     lines = [
         f"{method} [$contact] SIP/2.0",
         "Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch];rport",
         "Max-Forwards: 70",
-        "From: [$to];tag=[pid]-[call_number]",
+        "From: [$to];tag=a[call_number]",
         "To: [$from]",
         "Call-ID: [call_id]",
         f"CSeq: {cseq} {method}",
@@ -105,6 +106,21 @@ def response(
         *headers,
     ]
     return _send(lines, body, "application/sdp", resend=resend)
+
+
+def late_response(status: str, *headers: str, tag: str, body: str = "") -> str:
+    """A response to the INVITE at which `remember()` stood, when other requests came after it."""
+    lines = [
+        f"SIP/2.0 {status}",
+        "Via: [$via]",
+        "From: [$from]",
+        f"To: [$to];tag={tag}",
+        "Call-ID: [call_id]",
+        "CSeq: 1 INVITE",
+        "Contact: <sip:sipp@[local_ip]:[local_port];transport=[transport]>",
+        *headers,
+    ]
+    return _send(lines, body, "application/sdp", resend=True)
 
 
 def _send(lines: list[str], body: str, kind: str, *, resend: bool) -> str:
@@ -152,12 +168,14 @@ def remember() -> str:
         ("contact", "Contact", "sip:[^>]*"),
         ("to", "To", "<[^>]*>"),
         ("from", "From", "[^ ].*"),
+        ("via", "Via", "SIP.*"),
     )
-    return "".join(
+    found = (
         f'<ereg regexp={quoteattr(pattern)} search_in="hdr" header="{header}:" check_it="true" '
-        f'assign_to="{name}"/>'
+        f'assign_to="{name}"/><log message="[${name}]"/>'
         for name, header, pattern in wanted
     )
+    return "".join(found)
 
 
 def pause(seconds: float) -> str:

@@ -91,9 +91,13 @@ def softphone(
     dtmf: str = "rtpevent",
     authority: Path | None = None,
     answers: bool = True,
+    mute: bool = False,
     extra: Sequence[str] = (),
 ) -> Iterator[Softphone]:
-    """Run a phone that says a `tone` (Hz); `authority` is the PEM file of whom it trusts."""
+    """Run a phone that says a `tone` (Hz), from `speak` on where it is mute at first.
+
+    `authority` is the PEM file of whom it trusts.
+    """
     folder.mkdir()
     port = free_port()
     rtp = free_range(20)
@@ -116,6 +120,7 @@ def softphone(
         "tone": tone,
         "folder": str(folder),
         "answers": answers,
+        "mute": mute,
     }
     command = [sys.executable, "-m", "tests.interop.softphone", json.dumps(options)]
     root = Path(__file__).parents[2]
@@ -139,7 +144,7 @@ class Phone:
         self._options = options
         self._calls: list[Any] = []
         self._tasks: set[asyncio.Task[None]] = set()
-        self._over = asyncio.Event()
+        self._mute = options["mute"]
         phase = np.arange(RATE) * 2 * np.pi * options["tone"] / RATE
         self._tone = (9000 * np.sin(phase)).astype("<i2")  # a second of it is whole periods
 
@@ -196,6 +201,9 @@ class Phone:
     async def answer(self, call: int) -> None:
         await self._calls[call].answer()
 
+    async def speak(self) -> None:
+        self._mute = False
+
     async def hangup(self, call: int) -> None:
         await self._calls[call].hangup()
 
@@ -250,7 +258,8 @@ class Phone:
                 with suppress(Exception):  # the sound is not there yet, or starts anew
                     while said < due:
                         at = said * FRAME % RATE
-                        call.audio.write(self._tone[at : at + FRAME].tobytes())
+                        frame = self._tone[at : at + FRAME].tobytes()
+                        call.audio.write(bytes(2 * FRAME) if self._mute else frame)
                         said += 1
                     heard.append(call.audio.read(16000))
         except Exception as error:
