@@ -241,11 +241,13 @@ class Gateway:
                 continue
             way = Uri.parse(uri)
             registrar = Uri.parse(trunk.register_at).host if trunk.register_at else None
+            user, _, place = (trunk.username or "").partition("@")
+            ours = way.host if user else self._config.sip.public_address
             carriers[name] = Carrier(
                 name,
                 way,
-                user=trunk.username,
-                host=registrar or (way.host if trunk.username else self._config.sip.public_address),
+                user=user or None,
+                host=place or registrar or ours,
                 credentials=self._credentials(trunk),
             )
         return carriers

@@ -193,11 +193,12 @@ class Phone:
         assert self._local
         return self._negotiation.offer(self._local, direction)
 
-    async def offer(self, description: bytes) -> bool:
-        """Offer any session by a re-INVITE; False where it was refused."""
+    async def offer(self, description: bytes, *, by_update: bool = False) -> bool:
+        """Offer any session by a re-INVITE, or UPDATE; False where it was refused."""
         assert self._call
         self._settled = self._loop.create_future()
-        self._transport.act(self._endpoint.reinvite(self._call, description, self._loop.time()))
+        way = self._endpoint.update if by_update else self._endpoint.reinvite
+        self._transport.act(way(self._call, description, self._loop.time()))
         return await self._settled
 
     async def resume(self) -> bool:

@@ -117,4 +117,5 @@ def test_a_recording_that_failed_is_told(tmp_path: Path) -> None:
 def test_a_port() -> None:
     given = Given()
     opened: Any = given.equipment.open_port()
-    assert opened == given.equipment.port == "a port"
+    assert opened == "a port"
+    assert given.equipment.port is opened

@@ -14,6 +14,7 @@ from gateway.audio.codec import codec
 from gateway.rtp.packet import timestamp_delta
 from gateway.simulator.phone import Heard, Phone
 from gateway.simulator.speech import resample
+from gateway.sip.message import Request, Response
 from tests.clock import run
 
 from .house import GATEWAY, House, Sip, house, noise
@@ -79,6 +80,31 @@ def nowhere(phone: Phone) -> bytes:
     """The hold of RFC 2543, still in use: RFC 3264 §8.4."""
     lines = phone.description("sendrecv").split(b"\r\n")
     return b"\r\n".join(b"c=IN IP4 0.0.0.0" if line[:2] == b"c=" else line for line in lines)
+
+
+def test_held_and_resumed_by_update(tmp_path: Path) -> None:
+    """RFC 3311: as a re-INVITE would do it, with one message less."""
+
+    async def main() -> None:
+        async with house(tmp_path, SCRIPT) as home, home.phone() as phone:
+            sip = Sip(home.network)
+            await phone.dial("100", GATEWAY)
+            await phone.say(noise(0.4))
+            await phone.until_sound()
+            for direction, sounds in (("sendonly", False), ("sendrecv", True)):
+                assert await phone.offer(phone.description(direction), by_update=True)
+                changed = now()
+                await asyncio.sleep(2)
+                assert bool(since(phone, changed)) is sounds
+            assert len([it for _, it, _ in sip.messages if is_update(it)]) == 2
+            phone.hang_up()
+            assert (await home.record())["cause"] == "hang_up"
+
+    run(main())
+
+
+def is_update(message: Request | Response) -> bool:
+    return isinstance(message, Request) and message.method == "UPDATE"
 
 
 @pytest.mark.parametrize("held", [sendonly, inactive, nowhere])
