@@ -19,6 +19,7 @@ from gateway.realtime import events as ev
 from gateway.realtime.session import is_fatal
 
 from .appended import Appended
+from .behaviour import Behaviour
 from .errands import Errands
 from .keypad import Begun, Entered, Keypad, KeypadEvent
 from .line import Line
@@ -73,24 +74,6 @@ class Note:
 
 
 Action = Send | HangUp | Transfer | Press | Note
-
-
-@dataclass(frozen=True, slots=True)
-class Behaviour:
-    """How an agent answers the phone, as far as the bridge decides it."""
-
-    instructions: str = ""
-    greeting: str | None = None  # None: the caller speaks first
-    interruptible: bool = True  # may the greeting be interrupted
-    truncate_at: str = "sent"  # all that was sent, or what was heard at the onset
-    tools: Sequence[str] = ("hang_up",)
-    targets: Sequence[str] = ()  # names of the places that a caller can be transferred to
-    builtin_tools: frozenset[str] = frozenset()  # the backend runs these itself: never answered
-    keypad_interrupts: bool = True
-    cancels_on_speech: bool = True  # the server stops its response when it hears the caller
-    padding_ms: int = 300  # by which the server dates the caller's speech back
-    loop_delay: float = 0.06  # s from us to the caller's ear and back, where nothing tells
-    cumulative_transcripts: bool = False  # a transcript repeats those before it
 
 
 @dataclass(slots=True)

@@ -17,7 +17,8 @@ from gateway.rtp.port import RtpPort
 from gateway.rtp.source import SourceRule
 from gateway.sdp.negotiation import Media
 
-from .bridge import Action, Behaviour, Bridge
+from .behaviour import Behaviour
+from .bridge import Action, Bridge
 from .digits import Digits
 from .engine import Leg
 from .exchange import Exchange, Party

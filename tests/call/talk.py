@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from gateway.audio.playout import Playout
-from gateway.call.bridge import Action, Behaviour, Bridge
+from gateway.call.behaviour import Behaviour
+from gateway.call.bridge import Action, Bridge
 from gateway.call.keypad import Keypad
 from gateway.call.line import Line, Start
 from gateway.call.record import Record
@@ -104,8 +105,15 @@ class Talk:
             ev.InputAudioBufferSpeechStarted(audio_start_ms=start_ms, item_id="item_u")
         )
 
-    def call_function(self, name: str, status: str = "completed") -> None:
+    def call_function(
+        self, name: str, status: str = "completed", *, arguments: str = "{}", call: str = "call_1"
+    ) -> None:
         item = ev.Item(
-            "function_call", id="item_f", call_id="call_1", name=name, arguments="{}", status=status
+            "function_call",
+            id="item_f",
+            call_id=call,
+            name=name,
+            arguments=arguments,
+            status=status,
         )
         self.receive(ev.ResponseOutputItemDone(response_id="resp_1", item=item))

@@ -7,10 +7,13 @@ n frames of a reply n * 20 - 2 ms were heard: the resampler is fed 2 ms ahead, w
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
-from gateway.call.bridge import HangUp, Note, Send
+from gateway.call.bridge import Action, HangUp, Note, Press, Send, Transfer
+from gateway.call.digits import Digits
+from gateway.call.errands import LONGEST_DIAL
 from gateway.realtime import events as ev
 
 from .talk import RATE, Talk
@@ -489,6 +492,133 @@ def test_a_function_that_is_not_ours_is_refused_once_the_response_is_done(name: 
         assert "no function" in (action.event.item.output or "")
     assert create == CREATE
     assert not talk.record.tools[0].ok
+
+
+ABLE: dict[str, Any] = {"tools": ("hang_up", "transfer", "send_digits"), "targets": ("sales",)}
+SALES = '{"target": "sales"}'
+
+
+def told(actions: list[Action]) -> list[object]:
+    """The outputs of functions that the model is given."""
+    events = [action.event for action in actions if isinstance(action, Send)]
+    items = [event.item for event in events if isinstance(event, ev.ConversationItemCreate)]
+    return [json.loads(item.output or "") for item in items]
+
+
+def away() -> Talk:
+    """A bridge that has asked for a transfer, in silence."""
+    talk = Talk(**ABLE)
+    talk.create()
+    talk.call_function("transfer", arguments=SALES)
+    talk.done()
+    assert talk.bridge.handle_timer(talk.now + 0.06) == [Transfer("sales")]
+    return talk
+
+
+def test_a_transfer_begins_when_the_words_before_it_were_heard() -> None:
+    """From then on the model neither hears nor says anything."""
+    talk = Talk(**ABLE)
+    talk.create()
+    talk.speak("item_1", 100)
+    talk.finish("item_1")
+    talk.call_function("transfer", arguments=SALES)
+    assert talk.done() == []
+    talk.hear(7)
+    assert not talk.line.deaf
+    assert talk.bridge.handle_timer(talk.now + 0.06) == [Transfer("sales")]
+    assert talk.line.deaf
+
+
+def test_a_transfer_does_not_wait_for_ever() -> None:
+    """What was not heard by then is not remembered either."""
+    talk = Talk(**ABLE)
+    talk.create()
+    talk.speak("item_1", 60_000)
+    talk.call_function("transfer", arguments=SALES)
+    talk.done()
+    talk.create("resp_2")
+    actions = talk.bridge.handle_timer(talk.now + 10)
+    assert actions == [cancel("resp_2"), delete("item_1"), Transfer("sales")]
+    assert talk.line.playout.idle
+
+
+def test_who_waits_for_somebody_else_is_left_alone() -> None:
+    """Keys and the model's own ideas change nothing meanwhile."""
+    talk = away()
+    assert talk.bridge.press("1", talk.now) == []
+    assert talk.interrupt() == []
+    begun = talk.receive(ev.ResponseCreated(response=ev.Response(id="resp_2")))
+    assert begun == [cancel("resp_2")]
+    talk.speak("item_2", 100, "resp_2")
+    talk.speak("item_3", 100, "resp_3")  # some servers forget response.created
+    assert talk.line.playout.idle
+    assert talk.done("resp_2") == [delete("item_2")]
+
+
+def test_a_transfer_that_fails_gives_the_caller_back() -> None:
+    talk = away()
+    actions = talk.bridge.not_transferred({"error": "busy", "status": 486}, talk.now)
+    assert told(actions) == [{"error": "busy", "status": 486}]
+    assert actions[-1] == CREATE
+    assert not talk.line.deaf
+    assert not talk.record.tools[0].ok
+    assert talk.bridge.press("#", talk.now) != []
+
+
+def test_a_transfer_that_succeeds_is_told_to_nobody() -> None:
+    talk = away()
+    talk.bridge.transferred(talk.now + 5)
+    assert (talk.record.tools[0].ok, talk.record.tools[0].ms) == (True, 5000)
+
+
+def test_a_place_that_there_is_not_is_refused() -> None:
+    talk = Talk(**ABLE)
+    talk.create()
+    talk.call_function("transfer", arguments='{"target": "+19005551234"}')
+    (output,) = told(talk.done())
+    assert output == {"error": "There is no place of this name. Places: sales."}
+
+
+def test_keys_are_pressed_when_the_words_before_them_were_heard() -> None:
+    talk = Talk(**ABLE)
+    talk.create()
+    talk.speak("item_1", 100)
+    talk.finish("item_1")
+    talk.call_function("send_digits", arguments='{"digits": "12#"}')
+    assert talk.done() == []
+    talk.hear(7)
+    assert talk.bridge.handle_timer(talk.now) == [Press("12#")]
+    actions = talk.bridge.dialled(talk.now + 1)
+    assert told(actions) == [{"sent": "12#"}]
+    assert actions[-1] == CREATE
+
+
+def test_keys_that_do_not_leave_are_taken_back() -> None:
+    talk = Talk(**ABLE)
+    talk.create()
+    talk.call_function("send_digits", arguments='{"digits": "1"}')
+    talk.done()
+    assert talk.bridge.handle_timer(talk.now) == [Press("1")]
+    talk.line.keys = Digits("1", rate=8000, inform=False)
+    actions = talk.bridge.handle_timer(talk.now + LONGEST_DIAL)
+    assert told(actions) == [{"error": "The keys could not be sent."}]
+    assert talk.line.keys is None
+
+
+def test_one_response_follows_when_everything_was_done() -> None:
+    """[15] A refused function beside one that takes its time."""
+    talk = Talk(**ABLE)
+    talk.create()
+    talk.call_function("send_digits", arguments='{"digits": "1"}', call="call_1")
+    talk.call_function("nothing", call="call_2")
+    talk.call_function("hang_up", call="call_3")
+    talk.call_function("hang_up", call="call_4")
+    actions = talk.done()
+    assert len(told(actions)) == 2
+    assert CREATE not in actions
+    assert talk.bridge.handle_timer(talk.now) == [Press("1")]
+    assert CREATE not in talk.bridge.dialled(talk.now + 0.24)
+    assert talk.bridge.handle_timer(talk.now + 0.3) == [HangUp("model", "hang_up")]
 
 
 def test_a_function_of_the_backend_is_not_answered() -> None:

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from gateway.audio.playout import Part
-from gateway.call.bridge import Action, Behaviour, Bridge, HangUp, Send
+from gateway.call.behaviour import Behaviour
+from gateway.call.bridge import Action, Bridge, HangUp, Send
 from gateway.call.exchange import Exchange, Party
 from gateway.call.keypad import Keypad
 from gateway.call.model import Backend, Model
@@ -19,6 +20,7 @@ from gateway.config import AgentConfig
 from gateway.realtime import events as ev
 from gateway.realtime.profile import AudioFormat, Profile, compatible, yandex
 from gateway.realtime.session import Session, Settings
+from gateway.rtp.source import SourceRule
 from gateway.sip.event import Flow, Incoming
 from gateway.sip.message import Headers, Request
 
@@ -184,6 +186,32 @@ class TestListening:
         bench, error = Bench(), ValueError("ours")
         bench.talk.broke(error)
         assert bench.owner.errors == [error]
+
+
+class TestKeys:
+    """What the model presses, and how far it is."""
+
+    def test_they_are_put_on_the_line(self) -> None:
+        bench = Bench()
+        bench.talk.press("5", inform=True)
+        assert bench.talk.line.keys
+        bench.talk.inform("5")
+        assert bench.owner.informed == ["5"]
+
+    def test_the_owner_carries_out_what_follows(self) -> None:
+        bench = Bench()
+        bench.talk.dialled(100.0)
+        assert bench.owner.acted == [[]]
+
+
+def test_another_telephone_has_another_source() -> None:
+    bench = Bench()
+    bench.talk.leg.receive(100.0)
+    source = SourceRule("sdp", None)
+    bench.talk.move(source)
+    assert bench.port.connected is None
+    bench.talk.renegotiate(media(remote=("192.0.2.8", 6000)), 110.0)
+    assert source.target == ("192.0.2.8", 6000)
 
 
 class TestPatience:
