@@ -6,6 +6,7 @@ Floors, top to bottom; a package imports only from floors below:
 
 4  cli  demo  app  backends   the command line; a call without anything; the composition root
    remote              the running service, asked by the command line
+   trunks              what passwords prove, and where we are registered
    ways                how each trunk is reached
    nat                 which address of ours each trunk sees
 3  api  simulator      for programs and people; both other ends, for demo and tests

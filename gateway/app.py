@@ -30,19 +30,20 @@ from .call.model import Backend
 from .call.order import Carrier
 from .call.recording import Recording
 from .call.switchboard import Switchboard
-from .config import Config, TrunkConfig
+from .config import Config
 from .config_backends import BackendConfig, SimulatorConfig
 from .realtime.client import Connector, connect, probe
 from .rtp.port import PortPool, RtpPorts
 from .simulator.server import SimulatorServer
 from .sip.address import Uri
+from .sip.authentication import Screen
 from .sip.connection import Network, Sockets
-from .sip.digest import Credentials
 from .sip.endpoint import Endpoint
-from .sip.event import Event, Identity, Incoming
+from .sip.event import Event, Identity, Incoming, Registered, Unregistered
 from .sip.resolver import Ask
 from .sip.tls import TlsSettings
 from .sip.transport import Binder, Listen, Transport, bind_udp
+from .trunks import Registrations, accounts, credentials
 from .ways import Ways, open_resolver
 
 SWEEP = 5.0  # s between looks at ports in quarantine
@@ -76,15 +77,22 @@ class Gateway:
 
     def __init__(self, config: Config, world: World, backends: Mapping[str, Backend]) -> None:
         self.directory = Directory(config)
-        self.endpoint = Endpoint(token=self._token, public_address=config.sip.public_address)
+        key = world.number(256).to_bytes(32, "big")
+        self.endpoint = Endpoint(
+            token=self._token,
+            public_address=config.sip.public_address,
+            screen=Screen(knows=self._identify, accounts=accounts(config), key=key),
+        )
         self.ports = world.ports or PortPool(
             config.media.listen, config.media.ports.first, config.media.ports.last
         )
         self.engine = Engine(self.ports, world.meter)
         self.backends = backends
         self.transport: Transport
+        self.registrations: Registrations
         self.http: Server | None = None
         self._config = config
+        self._credentials = credentials(config, self._token)
         self._world = world
         self._loop = asyncio.get_running_loop()
         self._admission = Admission(
@@ -122,6 +130,13 @@ class Gateway:
         stack.push_async_callback(self.transport.close)
         self.ways = Ways(config, resolver, self.transport)
         self.ways.keep()
+        self.registrations = Registrations(
+            config,
+            endpoint=self.endpoint,
+            transport=self.transport,
+            directory=self.directory,
+            credentials=self._credentials,
+        )
         if config.records.audio is not None:
             config.records.audio.mkdir(parents=True, exist_ok=True)
         exchange = Exchange(
@@ -162,8 +177,11 @@ class Gateway:
     async def run(self, group: asyncio.TaskGroup) -> None:
         """Take calls from now on; each runs in `group`."""
         self.switchboard.group = group
-        self._sweeping = group.create_task(self._sweep())
-        self._telling = group.create_task(self.ways.tell())
+        self._watching = [
+            group.create_task(self._sweep()),
+            group.create_task(self.ways.tell()),
+            group.create_task(self.registrations.watch()),
+        ]
         log.info(
             "listening",
             sip=[str(listen) for listen in self.transport.listening],
@@ -172,18 +190,20 @@ class Gateway:
         )
         if self.directory.open:
             log.warning("open_to_neighbours", reason="no trunks: private addresses may call")
+        self.registrations.start()
 
     def hang_up_all(self) -> None:
         """Take no more calls, and end those in progress."""
         self.endpoint.draining = True
-        self._sweeping.cancel()
-        self._telling.cancel()
+        for task in self._watching:
+            task.cancel()
         self.switchboard.hang_up_all()
 
     async def settle(self) -> None:
-        """Let the last BYEs be answered, as long as that may take."""
+        """Let the last BYEs be answered, as long as that may take; de-register."""
         await self._answered(LAST_ACKS)
         self.transport.act(self.endpoint.send_owed_byes(self._loop.time()))
+        self.registrations.stop()
         await self._answered(LAST_BYES)
 
     async def _answered(self, within: float) -> None:
@@ -204,7 +224,13 @@ class Gateway:
     async def readiness(self) -> Readiness:
         """Whether calls are taken, for /readyz; asks a backend's port, never opens a session."""
         reachable = await asyncio.gather(*map(self._is_reachable, self.backends.values()))
-        return Readiness(bool(self.transport.listening), any(reachable), self._admission.draining)
+        return Readiness(
+            sip=bool(self.transport.listening),
+            backend=any(reachable),
+            draining=self._admission.draining,
+            reachable=self.registrations.reachable,
+            registrations=self.registrations.states,
+        )
 
     async def _is_reachable(self, backend: Backend) -> bool:
         last = backend.last_success
@@ -213,19 +239,23 @@ class Gateway:
         return await probe(backend.profile, timeout=PROBE)
 
     def _admit(self, host: str) -> bool:
-        return self.directory.trunk(host) is not None
+        """A user may call from anywhere, and proves it by a password."""
+        return self.directory.has_users or self.directory.trunk(host) is not None
+
+    def _identify(self, host: str) -> Identity | None:
+        """Who sends from this address, where that is proof enough."""
+        trunk = self.directory.trunk(host)
+        return Identity(trunk.name) if trunk else None
 
     def _on_event(self, event: Event) -> None:
-        if isinstance(event, Incoming):
-            self._note(event)
-        self.switchboard.receive(event)
-
-    def _note(self, invite: Incoming) -> None:
-        """Can who calls reach what we announce?"""
-        trunk = invite.identity or self.directory.trunk(invite.flow.remote[0])
-        if trunk:
-            name = trunk.trunk if isinstance(trunk, Identity) else trunk.name
-            self.ways.note(name, invite.flow)
+        match event:
+            case Registered() | Unregistered():
+                self.registrations.receive(event)
+            case Incoming(identity=identity, flow=flow):
+                self.ways.note(identity.trunk if identity else None, flow)
+                self.switchboard.receive(event)
+            case _:
+                self.switchboard.receive(event)
 
     async def _sweep(self) -> None:
         while True:
@@ -248,14 +278,9 @@ class Gateway:
                 way,
                 user=user or None,
                 host=place or registrar or ours,
-                credentials=self._credentials(trunk),
+                credentials=self._credentials.get(name),
             )
         return carriers
-
-    def _credentials(self, trunk: TrunkConfig) -> Credentials | None:
-        if trunk.username is None or trunk.password is None:
-            return None
-        return Credentials(trunk.username, trunk.password.get_secret_value(), token=self._token)
 
     def _token(self) -> str:
         return f"{self._world.number(96):024x}"

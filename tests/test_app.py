@@ -129,7 +129,7 @@ def test_a_backend_that_is_not_there_is_not_ready(tmp_path: Path) -> None:
         backends = {"local": {"provider": "compatible", "url": url, "model": "m"}}
         agents = {"it": {"backend": "local"}}
         async with running(config(tmp_path, backends=backends, agents=agents)) as gateway:
-            assert await gateway.readiness() == (True, False, False)
+            assert not (await gateway.readiness()).backend
 
     asyncio.run(main())
 

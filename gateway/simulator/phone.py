@@ -23,6 +23,7 @@ from gateway.rtp.packet import Packet, RtpError, encode, parse, timestamp_delta
 from gateway.rtp.port import PortPool, RtpPort, RtpPorts
 from gateway.sdp.description import SdpError
 from gateway.sdp.negotiation import Local, Media, Negotiation
+from gateway.sip.digest import Credentials
 from gateway.sip.endpoint import Address, Endpoint
 from gateway.sip.event import (
     Answered,
@@ -35,6 +36,8 @@ from gateway.sip.event import (
     ReferralProgress,
     Referred,
     Refused,
+    Registered,
+    Unregistered,
 )
 from gateway.sip.info import relay
 from gateway.sip.message import Request
@@ -111,6 +114,9 @@ class Phone:
         self._local: Local | None = None
         self._negotiation = Negotiation()
         self._settled: asyncio.Future[bool] | None = None  # answer to our INVITE or re-INVITE
+        self._registered: asyncio.Future[int] | None = None  # what the gateway says to REGISTER
+        self._user = "100"
+        self._credentials: Credentials | None = None
         self._speech: deque[Samples] = deque()
         self._keys: DigitSender | None = None
         self._quiet = asyncio.Event()  # nothing is left to say or to press
@@ -132,13 +138,20 @@ class Phone:
         ports: RtpPorts | None = None,
         bind: Binder = bind_udp,
         number: Callable[[int], int] = secrets.randbits,
+        credentials: tuple[str, str] | None = None,
     ) -> Phone:
-        """Listen for SIP at `address`; OSError where it is taken."""
+        """Listen for SIP at `address`; OSError where it is taken.
+
+        `credentials`: user and password, for a gateway that asks for them.
+        """
         phone = cls(ports or PortPool(address[0], 30000, 39998), codecs, number)
         phone._endpoint = Endpoint(token=lambda: f"{number(64):016x}", user_agent="gateway-phone")
         phone._transport = await Transport.open(
             phone._endpoint, [Listen("udp", *address)], on_event=phone._on_event, bind=bind
         )
+        if credentials:
+            phone._user = credentials[0]
+            phone._credentials = Credentials(*credentials, token=lambda: f"{number(64):016x}")
         return phone
 
     async def close(self) -> None:
@@ -154,6 +167,21 @@ class Phone:
         listen = self._transport.listening[0]
         return listen.host, listen.port
 
+    async def register(self, gateway: Address, expires: int = 300) -> int:
+        """Register with the gateway; returns its final status, 200 or why it did not."""
+        self._registered = self._loop.create_future()
+        here = f"{gateway[0]}:{gateway[1]}"
+        outputs = self._endpoint.register(
+            "gateway",
+            f"sip:{here}",
+            self._loop.time(),
+            aor=f"sip:{self._user}@{here}",
+            credentials=self._credentials,
+            expires=expires,
+        )
+        self._transport.act(outputs)
+        return await self._registered
+
     # -- the call
 
     async def dial(
@@ -167,9 +195,15 @@ class Phone:
         offer = self._negotiation.offer(self._local)
         self._settled = self._loop.create_future()
         target = f"sip:{user}@{gateway[0]}:{gateway[1]}"
-        caller = f'"Demo" <sip:100@{flow.local[0]}>'
+        caller = f'"Demo" <sip:{self._user}@{flow.local[0]}>'
         self._call, outputs = self._endpoint.invite(
-            target, flow, offer, now, from_uri=caller, headers=headers
+            target,
+            flow,
+            offer,
+            now,
+            from_uri=caller,
+            headers=headers,
+            credentials=self._credentials,
         )
         self._transport.act(outputs)
         await self._settled
@@ -293,6 +327,10 @@ class Phone:
                 self.status = status
             case Answered(body=body):
                 self._answered(body)
+            case Registered():
+                self._answer_registering(200)
+            case Unregistered(status=status):
+                self._answer_registering(status)
             case Refused():
                 self._settle(False)
             case Offered(call=call, request=request):
@@ -413,6 +451,10 @@ class Phone:
             self._transport.act(self._endpoint.refuse(call, 488, now))
             return
         self._transport.act(self._endpoint.answer(call, answer, now))
+
+    def _answer_registering(self, status: int) -> None:
+        if self._registered and not self._registered.done():
+            self._registered.set_result(status)
 
     def _settle(self, good: bool) -> None:
         if self._settled and not self._settled.done():
