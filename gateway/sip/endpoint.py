@@ -592,7 +592,7 @@ class Endpoint:
         response = self._agent.respond_stateless(
             request, rejection.status, reason=rejection.reason, headers=rejection.headers
         )
-        return [Transmit(response.encode(), response_flow(request.headers.via, flow))]
+        return [Transmit(response.encode(), *response_flow(request.headers.via, flow))]
 
     def _dispatch(self, results: Iterable[Output | Delivery | Outcome], now: float) -> list[Output]:
         """Let what the transactions say reach its call."""

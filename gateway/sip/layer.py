@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from .event import Flow, Transmit
 from .message import Request, Response
-from .route import response_flow
+from .route import WayBack, response_flow
 from .schedule import Schedule
 from .transaction import (
     Action,
@@ -46,7 +46,7 @@ class Server:
     machine: InviteServer | NonInviteServer
     request: Request
     flow: Flow  # where the request came from
-    way_back: Flow  # where its responses go
+    way_back: WayBack  # where its responses go
     call: str | None
 
 
@@ -198,9 +198,9 @@ class TransactionLayer:
 
     def _send(self, transaction: Client | Server, actions: list[Action]) -> list[Transmit]:
         self._settle(transaction)
-        flow = transaction.flow if isinstance(transaction, Client) else transaction.way_back
+        way = WayBack(transaction.flow) if isinstance(transaction, Client) else transaction.way_back
         return [
-            Transmit(action.message.encode(), flow)
+            Transmit(action.message.encode(), *way)
             for action in actions
             if isinstance(action, Send)
         ]

@@ -29,9 +29,12 @@ _NOWHERE: Final = [
 
 
 def parse_ip(host: str) -> Ip | None:
-    """An address, one of IPv4 in IPv6 as what it is; None for a name. Brackets are left out."""
+    """An address, one of IPv4 in IPv6 as what it is; None for a name.
+
+    Brackets are left out, and the interface that a link-local one has on this machine (RFC 4007).
+    """
     try:
-        ip = ipaddress.ip_address(host.strip("[]"))
+        ip = ipaddress.ip_address(host.strip("[]").partition("%")[0])
     except ValueError:
         return None
     return getattr(ip, "ipv4_mapped", None) or ip

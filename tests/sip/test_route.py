@@ -23,6 +23,7 @@ def hop_from(uri: str, source: Address, via: str | None = None) -> Address:
     """Where a request to `uri` goes, when the peer's messages come from `source`."""
     seen = Via.parse(f"SIP/2.0/UDP {via}").seen_from(*source) if via else None
     flow = request_flow(Uri.parse(uri), over(source), seen)
+    assert isinstance(flow, Flow)
     assert (flow.transport, flow.local) == ("udp", US)
     return flow.remote
 
@@ -50,14 +51,28 @@ class TestResponses:
         host than the source.
         """
         seen = Via.parse(f"SIP/2.0/UDP {via}").seen_from(*source)
-        assert response_flow(seen, over(source)) == over((source[0], to))
+        assert response_flow(seen, over(source)) == (over((source[0], to)), None)
 
-    def test_connection(self) -> None:
+    @pytest.mark.parametrize(
+        ("transport", "via", "port", "name"),
+        [
+            ("tcp", "192.0.2.9:5070", 5070, ""),
+            ("tcp", "192.0.2.9:5070;rport", 5070, ""),
+            ("tcp", "10.0.0.5", 5060, ""),
+            ("tls", "proxy.example", 5061, "proxy.example"),
+            ("tls", "192.0.2.77:5071;maddr=192.0.2.77", 5071, ""),
+        ],
+    )
+    def test_connection(self, transport: str, via: str, port: int, name: str) -> None:
         """
-        Over TCP and TLS it is the connection (§18.2.2).
+        Over TCP and TLS it is the connection; if it is gone, a new one to the same host and the
+        port of sent-by (§18.2.2), where TLS has to show the name of sent-by.
         """
-        flow = Flow("tcp", US, ("192.0.2.9", 40000))
-        assert response_flow(Via.parse("SIP/2.0/TCP 192.0.2.9:5070"), flow) is flow
+        flow = Flow(transport, US, ("192.0.2.9", 40000))
+        way, instead = response_flow(Via.parse(f"SIP/2.0/{transport.upper()} {via}"), flow)
+        assert way is flow
+        assert instead == Flow(transport, US, ("192.0.2.9", port))
+        assert instead.name == name
 
     def test_every_copy(self) -> None:
         """
@@ -113,19 +128,49 @@ class TestRequests:
     @pytest.mark.parametrize(
         "uri",
         [
-            "sip:a@phone.example", "sip:a@1.2.3", "tel:+7495", "sips:a@203.0.113.5",
-            "sip:a@203.0.113.5;transport=tcp", "sip:a@[2001:db8::1]", "sip:a@0.0.0.0",
+            "tel:+7495", "sips:a@203.0.113.5;transport=udp2", "sip:a@203.0.113.5;transport=ws",
+            "sip:a@[2001:db8::1]", "sip:a@0.0.0.0", "sip:a@df7jal23ls0d.invalid", "sip:a@mac.local",
             "sip:a@224.0.1.75", "sip:a@255.255.255.255", "sip:a@203.0.113.5;maddr=224.0.1.75",
             "sip:a@127.0.0.1", "sip:a@10.0.0.5", "sip:a@172.16.0.5:5070", "sip:a@192.168.0.5",
-            "sip:a@100.64.0.5", "sip:a@169.254.0.5",
+            "sip:a@100.64.0.5", "sip:a@169.254.0.5", "sip:a@10.0.0.5;transport=tcp",
         ],
     )  # fmt: skip
     def test_no_way(self, uri: str) -> None:
         """
-        A name, another transport, and what cannot be reached from here when the peer's messages
-        come from elsewhere: then the flow that works is kept.
+        What we do not speak, what no DNS knows, and what cannot be reached from here when the
+        peer's messages come from elsewhere: then the flow that works is kept.
         """
         assert hop_from(uri, NAT) == NAT
+
+    @pytest.mark.parametrize(
+        "uri",
+        [
+            "sip:a@phone.example", "sip:a@1.2.3", "sip:a@203.0.113.5;maddr=phone.example",
+            "sip:a@203.0.113.5;transport=tcp", "sips:a@203.0.113.5",
+            "sip:a@198.51.100.7;transport=TLS",
+        ],
+    )  # fmt: skip
+    @pytest.mark.parametrize(
+        "via", [None, "198.51.100.7:5070", "phone.example", "phone.example;rport"]
+    )
+    def test_found(self, uri: str, via: str | None) -> None:
+        """
+        A name, and another transport than that of the flow: the hop is to be located (RFC 3263).
+        """
+        hop = Uri.parse(uri)
+        seen = Via.parse(f"SIP/2.0/UDP {via}") if via else None
+        found = request_flow(hop, over(NAT), seen)
+        assert found is hop or (via == "phone.example;rport" and "198.51.100.7" in uri)
+
+    @pytest.mark.parametrize(
+        "uri",
+        ["sip:a@phone.example", "sip:a@198.51.100.7;transport=tcp", "sip:a@10.0.0.5;transport=tcp"],
+    )
+    def test_found_behind_nat(self, uri: str) -> None:
+        """
+        Not of a peer that shows another address than it comes from: no name leads through its NAT.
+        """
+        assert hop_from(uri, NAT, "10.0.0.5:5060;rport") == NAT
 
     @pytest.mark.parametrize(
         ("host", "source", "followed"),
@@ -189,6 +234,96 @@ class TestRequests:
         """
         source = ("::ffff:192.0.2.9", 40000)
         assert hop_from("sip:a@192.0.2.9", source) == (source[0], 5060)
+
+
+class TestConnections:
+    """The peer's latest request came by a connection, or we have made one to it."""
+
+    FLOW = Flow("tcp", US, ("192.0.2.9", 40000))
+    DIALLED = Flow("tls", US, ("192.0.2.9", 5061), "proxy.example")
+
+    def way(self, uri: str, flow: Flow, via: str | None = None) -> Flow | Uri:
+        return request_flow(Uri.parse(uri), flow, Via.parse(f"SIP/2.0/TCP {via}") if via else None)
+
+    @pytest.mark.parametrize(
+        "uri",
+        [
+            "sip:a@192.0.2.9:5070",
+            "sip:a@192.0.2.9:5070;transport=tcp",
+            "sip:a@10.0.0.5;transport=tcp",
+            "sip:a@x.invalid;transport=tcp",
+        ],
+    )
+    def test_the_same_host(self, uri: str) -> None:
+        """
+        Of the same host the connection is used that is there, whatever the port (RFC 5923).
+        """
+        assert self.way(uri, self.FLOW, "192.0.2.9:5070") is self.FLOW
+        assert self.way(uri, self.FLOW, "10.0.0.5:5070;rport") is self.FLOW
+
+    def test_another_host(self) -> None:
+        """
+        To another host another one, with the port of its transport; TLS asks for its address.
+        """
+        way = self.way("sip:a@203.0.113.5;transport=tcp", self.FLOW, "192.0.2.9:5070")
+        assert way == Flow("tcp", US, ("203.0.113.5", 5060))
+        way = self.way("sips:a@203.0.113.5;transport=tcp", self.DIALLED)
+        assert isinstance(way, Flow)
+        assert (way, way.name) == (Flow("tls", US, ("203.0.113.5", 5061)), "203.0.113.5")
+
+    @pytest.mark.parametrize(
+        "uri",
+        [
+            "sip:a@proxy.example;transport=tls;lr",
+            "sip:PROXY.example.:5061",
+            "sips:proxy.example",
+            "sip:a@192.0.2.9:5061;transport=tls",
+            "sip:a@192.0.2.9:5061;transport=tcp",
+        ],
+    )
+    def test_dialled(self, uri: str) -> None:
+        """
+        The name that we have dialled, or its address: the connection that we have.
+        """
+        way = self.way(uri, self.DIALLED)
+        assert isinstance(way, Flow)
+        assert (way, way.name) == (self.DIALLED, "proxy.example")
+
+    @pytest.mark.parametrize(
+        "uri",
+        [
+            "sip:a@other.example;transport=tls",
+            "sip:a@proxy.example:5070;transport=tls",
+            "sip:a@proxy.example;transport=udp",
+            "sip:a@192.0.2.9;transport=udp",
+        ],
+    )
+    def test_not_that_one(self, uri: str) -> None:
+        """
+        Another name, port or transport is located anew.
+        """
+        assert self.way(uri, self.DIALLED) == Uri.parse(uri)
+
+    def test_another_port(self) -> None:
+        """
+        Of one that we have dialled, and that has asked nothing yet, the port tells who it is.
+        """
+        way = self.way("sip:a@192.0.2.9:5071;transport=tls", self.DIALLED)
+        assert isinstance(way, Flow)
+        assert (way.remote, way.name) == (("192.0.2.9", 5071), "proxy.example")
+
+    def test_udp_peer_with_tcp(self) -> None:
+        """
+        The other way round: a peer that called by TCP and wants UDP from now on.
+        """
+        uri = "sip:a@192.0.2.9;transport=udp"
+        assert self.way(uri, self.FLOW, "192.0.2.9:5060") == Uri.parse(uri)
+
+
+def test_interface() -> None:
+    """A link-local address keeps the interface that it has here (RFC 4007)."""
+    source = ("fe80::5%eth0", 40000)
+    assert hop_from("sip:a@[fe80::5]", source, "[fe80::5]") == ("fe80::5%eth0", 5060)
 
 
 class TestCalled:
