@@ -41,7 +41,7 @@ def finals(sent: Sequence[Request | Response]) -> dict[tuple[str, str], set[int]
     return found
 
 
-def check(endpoint: Endpoint, events: Sequence[Event], label: str) -> None:
+def check(endpoint: Endpoint, events: Sequence[object], label: str) -> None:
     """One call, over once and for all."""
     assert endpoint.idle, label
     assert endpoint.counts["parse_error"] == 0, label

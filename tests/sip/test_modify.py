@@ -8,7 +8,6 @@ from gateway.sip.endpoint import (
     Answered,
     Confirmed,
     Ended,
-    Event,
     Offered,
     Refused,
 )
@@ -320,7 +319,7 @@ ALLOWS = ["Contact: <sip:alice@192.0.2.9>", "Allow: INVITE, ACK, CANCEL, BYE, UP
 class TestGlare:
     """Both sides offer at once (§14.1)."""
 
-    def refused(self, wire: Wire) -> tuple[float, list[str | Event]]:
+    def refused(self, wire: Wire) -> tuple[float, list[object]]:
         """491 to the offer that left last. When it leaves again, and what happens then."""
         begun = wire.now
         assert wire.receive(response(wire.last_request(), "491 Request Pending"))[1:] == []
@@ -659,6 +658,7 @@ class TestOurUpdate:
         wire.receive(response(prack, "200 OK"))
         assert wire.see(wire.endpoint.update("t1", HELD, 0.0)) == ["UPDATE sip:alice@192.0.2.9"]
         update = wire.last_request()
+        assert wire.endpoint.update("t1", HELD, 0.0) == REFUSED
         assert update.headers.to.tag == "f1"
         assert update.headers.get("CSeq") == "3 UPDATE"
         ok = response(update, "200 OK", body=ANSWER)

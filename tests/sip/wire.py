@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import count
 
-from gateway.sip.endpoint import Address, Endpoint, Event, Flow, Output, Transmit
+from gateway.sip.endpoint import Address, Endpoint, Event, Flow, Locate, Output, Transmit
 from gateway.sip.message import Request, Response, parse
 
 US, PEER = ("192.0.2.1", 5060), ("192.0.2.9", 5060)
@@ -93,15 +93,15 @@ class Wire:
         self.now = 0.0
         self.sent: list[Request | Response] = []
         self.ways: list[Address] = []
-        self.events: list[Event] = []
+        self.events: list[Event | Locate] = []
 
-    def receive(self, data: bytes, flow: Flow = FLOW) -> list[str | Event]:
+    def receive(self, data: bytes, flow: Flow = FLOW) -> list[str | Event | Locate]:
         """Let a datagram come in; see what happens."""
         return self.see(self.endpoint.receive(data, flow, self.now))
 
-    def see(self, outputs: list[Output]) -> list[str | Event]:
+    def see(self, outputs: list[Output]) -> list[str | Event | Locate]:
         """Outputs as a test reads them: the first line of each message, and the events."""
-        seen: list[str | Event] = []
+        seen: list[str | Event | Locate] = []
         for output in outputs:
             if isinstance(output, Transmit):
                 message = parse(output.data)
@@ -114,9 +114,9 @@ class Wire:
                 seen.append(output)
         return seen
 
-    def wait(self, until: float) -> list[tuple[float, str | Event]]:
+    def wait(self, until: float) -> list[tuple[float, str | Event | Locate]]:
         """Let time pass, firing each timer when it is due."""
-        seen: list[tuple[float, str | Event]] = []
+        seen: list[tuple[float, str | Event | Locate]] = []
         while (deadline := self.endpoint.deadline) is not None and deadline <= until:
             self.now = deadline
             happened = self.see(self.endpoint.handle_timer(deadline))
