@@ -21,10 +21,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
 
-from .address import Uri
+from .address import NameAddr, Uri
 from .agent import Fields, UserAgent
 from .digest import Credentials
 from .event import Flow, Locate, Output, Transmit
+from .grammar import SipError
 from .layer import Client, Received, TransactionLayer, Unanswered, Unsent
 from .message import Headers, Request, Response
 from .schedule import Schedule
@@ -57,6 +58,7 @@ class Attempt:
     over: bool = False  # the end was told, or nobody wants to hear it
     ways: deque[Way] = field(default_factory=deque)  # still to be tried
     challenges: int = 0  # that were answered
+    sought: bool = False  # its hop was located
     long: Flow | None = None  # the datagram way of a request that is tried by a stream first
 
     @property
@@ -199,6 +201,8 @@ class UserAgentClient:
                 if attempt.over or client is not attempt.client:
                     return []
                 self._avoid(client.flow, now)
+                if client.flow.transport != "udp" and isinstance(delivery, Unsent):
+                    attempt.ways.extend(_next_hop(attempt))
                 if attempt.ways:
                     return self._proceed(attempt, now)
                 end = Unreachable if isinstance(delivery, Unsent) else Silence
@@ -261,6 +265,7 @@ class UserAgentClient:
                 fields = known.authorize(attempt.bare) if known else []
                 return self._start(attempt, flow, now, fields)
             case hop:
+                attempt.sought = True
                 return [self._locate(attempt, hop)]
 
     def _start(self, attempt: Attempt, flow: Flow, now: float, fields: Fields) -> list[Output]:
@@ -305,3 +310,19 @@ class UserAgentClient:
 
     def _avoids(self, flow: Flow, now: float) -> bool:
         return self._avoided.get(flow, now) > now
+
+
+def _next_hop(attempt: Attempt) -> list[Uri]:
+    """Where a request within a dialog goes by its own words (§8.1.2), if that is all that is left.
+
+    For when the connection is gone that the peer has called by: it may listen there.
+    """
+    request = attempt.bare
+    if attempt.ways or attempt.sought or request.headers.to.tag is None:
+        return []
+    try:
+        routes = [NameAddr.parse(route).uri for route in request.headers.elements("Route")[:1]]
+        loose = [hop for hop in routes if hop.param("lr") is not None]
+        return loose or [Uri.parse(request.uri)]
+    except SipError:
+        return []

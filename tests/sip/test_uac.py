@@ -2,6 +2,8 @@
 
 from itertools import count
 
+import pytest
+
 from gateway.sip.address import Uri
 from gateway.sip.digest import Credentials
 from gateway.sip.endpoint import (
@@ -362,6 +364,63 @@ def test_a_reinvite_without_a_way() -> None:
     line.reply("200 OK", "Contact: <sip:bob@192.0.2.10;transport=tcp>", body=ANSWER)
     line.see(line.endpoint.reinvite("t1", OFFER, 0.0))
     line.fail(SECOND)
+    line.find()
 
     assert line.events[1:] == [Refused("t1", 503, "No Way To The Peer")]
     assert line.endpoint.calls == 1
+
+
+class TestConnectionGone:
+    """A dialog whose peer has called by a connection, and has closed it since."""
+
+    CAME = Flow("tcp", US, ("192.0.2.9", 40000))
+
+    def bye(self, *headers: str) -> Line:
+        line = Line()
+        line.find()
+        line.events.clear()
+        invite = request("INVITE", headers=headers, body=OFFER)
+        call = line.endpoint.receive(invite, self.CAME, 0.0)[-1].call  # type: ignore[union-attr]
+        line.endpoint.answer(call, ANSWER, 0.0)
+        ack = request("ACK", branch="z9hG4bK-a", to_tag=call)
+        line.endpoint.receive(ack, self.CAME, 0.0)
+        line.see(line.endpoint.bye(call, 0.0))
+        assert line.lines() == [("BYE", self.CAME)]
+        line.fail(self.CAME)
+        return line
+
+    @pytest.mark.parametrize(
+        ("headers", "hop"),
+        [
+            (
+                ["Contact: <sip:a@192.0.2.9:5070;transport=tcp>"],
+                "sip:a@192.0.2.9:5070;transport=tcp",
+            ),
+            (
+                ["Contact: <sip:a@192.0.2.9>", "Record-Route: <sip:192.0.2.9;transport=tcp;lr>"],
+                "sip:192.0.2.9;transport=tcp;lr",
+            ),
+            (["Contact: <sip:a@192.0.2.9>", "Record-Route: <sip:192.0.2.9>"], "sip:192.0.2.9"),
+        ],
+    )
+    def test_bye(self, headers: list[str], hop: str) -> None:
+        """
+        What was to go by it goes where route and Contact say, once.
+        """
+        line = self.bye(*headers)
+        (asked,) = [it for it in line.events if isinstance(it, Locate)]
+        assert asked.hop == Uri.parse(hop)
+        line.find(SECOND)
+        assert line.lines()[1:] == [("BYE", SECOND)]
+        line.fail(SECOND)
+        assert [it for it in line.events if isinstance(it, Locate)] == []
+        assert not line.endpoint.unanswered
+
+    @pytest.mark.parametrize("headers", [["Contact: <sip:a@192.0.2.9>", "Record-Route: x"]])
+    def test_gibberish(self, headers: list[str]) -> None:
+        """
+        Nobody knows where else: it is over.
+        """
+        line = self.bye(*headers)
+        assert [it for it in line.events if isinstance(it, Locate)] == []
+        assert not line.endpoint.unanswered
