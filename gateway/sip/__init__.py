@@ -41,7 +41,4 @@ tls.py ●        certificates, ours and those that we trust (RFC 5922)
 connection.py ● TCP and TLS connections, those that come in and those that we dial
 resolver.py ●   asks DNS, and remembers
 transport.py ●  all listening addresses, the one timer, and what the endpoint wants done
-
-With the next issue: TCP and TLS (transport.py, a framer), digest.py, registration.py, REFER,
-UPDATE, PRACK.
 """

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.sip.agent import METHODS
 from gateway.sip.endpoint import Confirmed, Endpoint, Flow, Incoming, Transmit
 from gateway.sip.message import Response, parse
 
@@ -40,7 +41,7 @@ class TestOutOfDialogs:
             assert wire.receive(request("OPTIONS")) == ["SIP/2.0 200 OK"]
         assert wire.sent[0] == wire.sent[1]
         headers = wire.last.headers
-        assert headers.get("Allow") == "INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE, INFO, REFER, NOTIFY"
+        assert headers.get("Allow") == ", ".join(METHODS)
         assert headers.get("Accept") == "application/sdp"
         assert headers.to.tag == "t1"
         wire.wait_until_idle()

@@ -13,7 +13,7 @@ from gateway.sip.endpoint import (
 )
 from gateway.sip.message import Request
 
-from .wire import ANSWER, FLOW, OFFER, Wire, called, calling, request, response, talking
+from .wire import ANSWER, OFFER, Wire, called, calling, request, response, talking
 
 HELD = b"v=0\r\no=held\r\n"
 
@@ -610,7 +610,7 @@ class TestOurUpdate:
         """
         wire = self.talking()
         wire.see(wire.endpoint.update("t1", HELD, 0.0))
-        assert wire.endpoint.failed(FLOW, 0.0) == [Refused("t1", 503, "No Way To The Peer")]
+        assert wire.lose() == [Refused("t1", 503, "No Way To The Peer")]
 
     def test_we_hang_up_meanwhile(self) -> None:
         wire = self.talking()

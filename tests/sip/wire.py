@@ -114,6 +114,14 @@ class Wire:
                 seen.append(output)
         return seen
 
+    def lose(self) -> list[str | Event | Locate]:
+        """The way to the peer is none, and no other is found."""
+        seen = self.see(self.endpoint.failed(FLOW, self.now))
+        for asked in [it for it in seen if isinstance(it, Locate)]:
+            seen.remove(asked)
+            seen += self.see(self.endpoint.located(asked.key, [], self.now))
+        return seen
+
     def wait(self, until: float) -> list[tuple[float, str | Event | Locate]]:
         """Let time pass, firing each timer when it is due."""
         seen: list[tuple[float, str | Event | Locate]] = []
