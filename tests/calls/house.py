@@ -347,6 +347,7 @@ async def house(
     loop = asyncio.get_running_loop()
     world = World(
         bind=network.bind,
+        network=network,
         ask=ask,
         ports=rtp,
         ticker=LoopTicker(),
