@@ -81,6 +81,7 @@ class Gateway:
         self.endpoint = Endpoint(
             token=self._token,
             public_address=config.sip.public_address,
+            session_expires=config.sip.session_expires,
             screen=Screen(knows=self._identify, accounts=accounts(config), key=key),
         )
         self.ports = world.ports or PortPool(

@@ -95,7 +95,7 @@ class SipConfig(Section):
     public_address: Annotated[Maybe[Host], Example("203.0.113.5")] = None
     tls: TlsConfig = TlsConfig()
     # s between refreshes of a long call, RFC 4028 (its smallest is 90); 0 turns session timers off.
-    session_expires: Annotated[SessionExpires, Later(unless=0)] = 1800
+    session_expires: SessionExpires = 1800
     # Calls at once, and new ones in a second; more are answered 503 with Retry-After.
     max_calls: Count = 500
     max_calls_per_second: Count = 50
@@ -148,7 +148,7 @@ class TrunkConfig(Section):
     allow: Annotated[Several[Network], Example("[192.0.2.10, 198.51.100.0/28]")] = ()
     # Overrides media.source; null: as there.
     source: RtpSource | None = None
-    # Is what its headers say of callers believed (P-Asserted-Identity, Diversion, History-Info, X-)?
+    # Is what its headers say of callers believed (P-Asserted-Identity, Diversion, X-)?
     # null: yes where its address shows who it is, no for `users`.
     trusted: bool | None = None
     # Where we register, as whom, and for how many seconds. Calls that come from there are this
