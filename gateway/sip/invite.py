@@ -22,7 +22,7 @@ from .accept import Acceptance
 from .agent import UserAgent, capabilities, phrase
 from .dialog import Dialog
 from .digest import Credentials
-from .event import Confirmed, Flow, Informed, Offered, Output, RefreshDue, Refused
+from .event import Confirmed, Flow, Informed, Offered, Output
 from .grammar import text
 from .info import inspect_info
 from .initiate import Initiation
@@ -177,26 +177,11 @@ class InviteUsage:
 
     def reinvite(self, body: bytes, now: float) -> list[Output]:
         """Offer the peer another session by re-INVITE (§14.1)."""
-        session = self._session
-        if session.ended or not session.answered or session.dialog is None:
-            return []
-        if self._offers.busy:
-            return [Refused(self.call, 491, phrase(491))]
-        return self._modification.reinvite(session.dialog, body, now)
+        return self._offers.reinvite(body, now)
 
     def update(self, body: bytes, now: float) -> list[Output]:
         """Offer it by UPDATE (RFC 3311), also before the answer; by re-INVITE if need be."""
-        session = self._session
-        knows = session.allows("UPDATE", unknown=False)
-        if session.ended or (session.answered and not knows):
-            return self.reinvite(body, now)
-        if session.answered:
-            dialog = None if self._offers.busy else session.dialog
-        else:
-            dialog = self._offers.early_dialog() if knows else None
-        if dialog is None:
-            return [Refused(self.call, 491, phrase(491))]
-        return self._modification.update(dialog, body, now)
+        return self._offers.update(body, now)
 
     def inform(self, kind: str, body: bytes, now: float) -> list[Output]:
         """INFO with a body of this content type (RFC 6086)."""
@@ -396,22 +381,12 @@ class InviteUsage:
             outputs += session.referrals.handle_timer(now)
         match session.timer.handle_timer(now):
             case Due.REFRESH:
-                outputs += self._refresh(now)
+                outputs += self._offers.refresh(now)
             case Due.EXPIRED:
                 outputs += termination.leave(now, "network", "session_expired", 200, None)
             case None:
                 pass
         return outputs
-
-    def _refresh(self, now: float) -> list[Output]:
-        """RFC 4028 §10; what changes the session anyhow refreshes it, too."""
-        session = self._session
-        if session.dialog is None or self._offers.busy:
-            session.timer.fail(now)
-            return []
-        if session.allows("UPDATE", unknown=False):
-            return self._modification.update(session.dialog, b"", now)
-        return [RefreshDue(self.call)]
 
     # pieces
 

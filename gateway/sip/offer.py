@@ -12,7 +12,9 @@ for; nothing is remembered here.
 from __future__ import annotations
 
 from .accept import Acceptance
+from .agent import phrase
 from .dialog import Dialog
+from .event import Output, RefreshDue, Refused
 from .initiate import Initiation
 from .message import Request
 from .modify import Modification
@@ -44,8 +46,43 @@ class Offers:
         """Is no change of the session to be begun by us now?"""
         return self.blocked or self._modification.changing
 
-    def early_dialog(self) -> Dialog | None:
-        """Where we may offer before the call is answered: where an answer was (RFC 3311 §5.1).
+    # ours
+
+    def reinvite(self, body: bytes, now: float) -> list[Output]:
+        """Offer another session by re-INVITE (RFC 3261 §14.1)."""
+        session = self._session
+        if session.ended or not session.answered or session.dialog is None:
+            return []
+        if self.busy:
+            return [Refused(session.call, 491, phrase(491))]
+        return self._modification.reinvite(session.dialog, body, now)
+
+    def update(self, body: bytes, now: float) -> list[Output]:
+        """Offer it by UPDATE, also before the answer (RFC 3311 §5.1); by re-INVITE if need be."""
+        session = self._session
+        knows = session.allows("UPDATE", unknown=False)
+        if session.ended or (session.answered and not knows):
+            return self.reinvite(body, now)
+        if session.answered:
+            dialog = None if self.busy else session.dialog
+        else:
+            dialog = self._early_dialog() if knows else None
+        if dialog is None:
+            return [Refused(session.call, 491, phrase(491))]
+        return self._modification.update(dialog, body, now)
+
+    def refresh(self, now: float) -> list[Output]:
+        """Let the session go on (RFC 4028 §10); what changes it anyhow does that, too."""
+        session = self._session
+        if session.dialog is None or self.busy:
+            session.timer.fail(now)
+            return []
+        if session.allows("UPDATE", unknown=False):
+            return self._modification.update(session.dialog, b"", now)
+        return [RefreshDue(session.call)]
+
+    def _early_dialog(self) -> Dialog | None:
+        """Where we may offer before the call is answered: one is agreed on.
 
         Of several phones that ring, the one that rang last.
         """
@@ -55,6 +92,8 @@ class Offers:
             return self._session.dialog if self._acceptance.settled else None
         agreed = [fork.dialog for fork in self._initiation.forks.values() if fork.agreed]
         return agreed[-1] if agreed else None
+
+    # the peer's
 
     def against(self, request: Request, dialog: Dialog) -> int | None:
         """What to answer at once to a re-INVITE or an UPDATE of the peer; None: take it."""

@@ -80,12 +80,12 @@ class TestCalling:
         assert wire.receive(response(invite, "100 Trying", tag=None)) == []
         ringing = response(invite, "183 Session Progress", headers=[CONTACT], body=ANSWER)
         assert wire.receive(ringing) == [Progress("t1", 183, ANSWER, "peer")]
-        routes = ["Record-Route: <sip:p1;lr>", "Record-Route: <sip:p2;lr>"]
+        routes = ["Record-Route: <sip:192.0.2.31;lr>", "Record-Route: <sip:192.0.2.32;lr>"]
         ok = response(invite, "200 OK", headers=[CONTACT, *routes], body=ANSWER)
         assert wire.receive(ok) == ["ACK sip:bob@192.0.2.9:5070", Answered("t1", ANSWER, "peer")]
         ack = wire.last_request()
         assert ack.headers.via.branch != invite.headers.via.branch
-        assert ack.headers.all("Route") == ["<sip:p2;lr>", "<sip:p1;lr>"]
+        assert ack.headers.all("Route") == ["<sip:192.0.2.32;lr>", "<sip:192.0.2.31;lr>"]
         assert ack.headers.get("CSeq") == "1 ACK"
         assert wire.endpoint.calls == 1
 
@@ -283,14 +283,17 @@ class TestForks:
         That of the early dialog does not any more (§13.2.2.4); its CSeq goes on.
         """
         wire, invite = calling()
-        early = rings(1, "Record-Route: <sip:early;lr>")
+        early = rings(1, "Record-Route: <sip:192.0.2.31;lr>")
         wire.receive(response(invite, "180 Ringing", headers=early))
-        assert wire.last.headers.all("Route") == ["<sip:early;lr>"]
-        routes = ["Record-Route: <sip:late1;lr>, <sip:late2;lr>", "Contact: <sip:carol@192.0.2.7>"]
+        assert wire.last.headers.all("Route") == ["<sip:192.0.2.31;lr>"]
+        routes = [
+            "Record-Route: <sip:192.0.2.32;lr>, <sip:192.0.2.33;lr>",
+            "Contact: <sip:carol@192.0.2.7>",
+        ]
         assert wire.receive(response(invite, "200 OK", headers=routes))[0] == (
             "ACK sip:carol@192.0.2.7"
         )
-        assert wire.last.headers.all("Route") == ["<sip:late2;lr>", "<sip:late1;lr>"]
+        assert wire.last.headers.all("Route") == ["<sip:192.0.2.33;lr>", "<sip:192.0.2.32;lr>"]
         wire.see(wire.endpoint.bye("t1", 0.0))
         assert wire.last.headers.get("CSeq") == "3 BYE"
 
