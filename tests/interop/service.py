@@ -54,9 +54,9 @@ class Service:
 
     def model_so_far(self) -> Samples:
         """What the model said in the newest call, as far as it is written, once a second."""
-        (*_, newest) = [line["call_id"] for line in self.log() if line["event"] == "call_began"]
+        began = [line["call_id"] for line in self.log() if line["event"] == "call_began"]
         try:
-            return read_wav(self._recordings / f"{newest}.wav")[1]
+            return read_wav(self._recordings / f"{began[-1]}.wav")[1] if began else silence(0)
         except (FileNotFoundError, EOFError, wave.Error):
             return silence(0)  # it is being made
 
