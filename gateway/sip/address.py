@@ -169,6 +169,7 @@ class Via:
 
     def seen_from(self, host: str, port: int) -> Via:
         """Note where the message really came from: received (§18.2.1) and rport (RFC 3581 §4)."""
+        host = host.partition("%")[0]  # the interface here means nothing there
         wants_port = param(self.params, "rport") is not None
         if not wants_port and self.host.strip("[]").lower() == host.lower():
             return self

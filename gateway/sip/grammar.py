@@ -100,7 +100,11 @@ def text(value: str) -> str:
 
 
 def hostport(host: str, port: int | None) -> str:
-    """Write a host, an IPv6 address in brackets, with its port if there is one."""
+    """Write a host, an IPv6 address in brackets, with its port if there is one.
+
+    The interface of a link-local address means something on its own machine only (RFC 4007 §11.2).
+    """
+    host = host.partition("%")[0]
     if ":" in host and not host.startswith("["):
         host = f"[{host}]"
     return host if port is None else f"{host}:{port}"

@@ -60,6 +60,8 @@ def request_flow(hop: Uri | None, flow: Flow, via: Via | None) -> Flow | Uri:
     source = parse_ip(flow.remote[0])
     if hop is None or transport is None or source is None:
         return flow
+    if via and transport == flow.transport != "udp" and _is_other_end(hop, flow, via):
+        return flow
     shown = parse_ip(via.host) if via else None
     target = parse_ip(hop.param("maddr") or hop.host)
     if target is None:
@@ -68,7 +70,7 @@ def request_flow(hop: Uri | None, flow: Flow, via: Via | None) -> Flow | Uri:
     if target.version != source.version:
         return flow
     if target == source:
-        if via is not None and (_is_hidden(via, flow) or transport == flow.transport != "udp"):
+        if via is not None and _is_hidden(via, flow):
             return flow
     elif not _leads(target, source, shown):
         return flow
@@ -101,6 +103,15 @@ def _is_known(hop: Uri, flow: Flow) -> bool:
         return True
     same_way = _transport(hop, flow) == flow.transport and hop.port in {None, flow.remote[1]}
     return same_way and name == flow.name.lower()
+
+
+def _is_other_end(hop: Uri, flow: Flow, via: Via) -> bool:
+    """Is the hop the peer of this connection, by where it is or by what it says of itself?"""
+    host = hop.param("maddr") or hop.host
+    ip = parse_ip(host)
+    if ip is None:
+        return host.lower().rstrip(".") == via.host.lower().rstrip(".")
+    return ip in {parse_ip(via.host), parse_ip(flow.remote[0])}
 
 
 def _is_hidden(via: Via, flow: Flow) -> bool:

@@ -179,6 +179,8 @@ class TestVia:
         via = Via.parse("SIP/2.0/UDP [2001:DB8::1]")
 
         assert via.seen_from("2001:db8::1", 5060) is via
+        link = Via.parse("SIP/2.0/UDP [fe80::1]:5060")
+        assert link.seen_from("fe80::1%eth0", 5060) is link  # the interface is nobody else's
 
 
 @given(st.text() | st.text('<>"\\;,=@:sip[]% \t'))

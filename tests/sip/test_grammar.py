@@ -69,4 +69,5 @@ def test_hostport() -> None:
     """
     assert hostport("192.0.2.1", None) == "192.0.2.1"
     assert hostport("2001:db8::1", 5060) == "[2001:db8::1]:5060"
+    assert hostport("fe80::1%eth0", 5060) == "[fe80::1]:5060"
     assert hostport("[2001:db8::1]", 5060) == "[2001:db8::1]:5060"

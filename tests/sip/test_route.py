@@ -261,6 +261,14 @@ class TestConnections:
         assert self.way(uri, self.FLOW, "192.0.2.9:5070") is self.FLOW
         assert self.way(uri, self.FLOW, "10.0.0.5:5070;rport") is self.FLOW
 
+    @pytest.mark.parametrize("host", ["203.0.113.5", "proxy.example", "[2001:db8::5]"])
+    def test_what_the_other_end_says(self, host: str) -> None:
+        """
+        The peer calls itself so in Via, wherever it comes from: the connection leads to it.
+        """
+        uri = f"sip:{host};transport=tcp;lr"
+        assert self.way(uri, self.FLOW, f"{host.upper()}:5070;rport") is self.FLOW
+
     def test_another_host(self) -> None:
         """
         To another host another one, with the port of its transport; TLS asks for its address.

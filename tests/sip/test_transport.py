@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from itertools import count
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+from gateway.sip.address import Uri
 from gateway.sip.endpoint import (
     Address,
     Answered,
@@ -18,15 +21,21 @@ from gateway.sip.endpoint import (
     Event,
     Flow,
     Incoming,
+    Output,
     Progress,
     Transmit,
 )
+from gateway.sip.locate import Target
 from gateway.sip.message import Request, parse
+from gateway.sip.tls import TlsSettings
 from gateway.sip.transport import Listen, Transport, bind_udp
+from tests import clock
+from tests.clock import Network
 
 from .wire import ANSWER, OFFER, request, response
 
 LOOPBACK = ("127.0.0.1", 0)
+FILES = Path(__file__).parent / "certificates"
 
 
 class Party:
@@ -38,13 +47,17 @@ class Party:
         self.events: asyncio.Queue[Event] = asyncio.Queue()
         self.transport: Transport
 
-    async def open(self, *listen: Address, admit: Callable[[str], bool] = lambda ip: True) -> None:
+    async def open(self, *listen: Address, **options: Any) -> None:
+        await self.listen(*(Listen("udp", *address) for address in listen), **options)
+
+    async def listen(self, *listen: Listen, **options: Any) -> None:
         self.transport = await Transport.open(
-            self.endpoint,
-            [Listen("udp", *address) for address in listen],
-            on_event=self.events.put_nowait,
-            admit=admit,
+            self.endpoint, listen, on_event=self.events.put_nowait, **options
         )
+
+    def do(self, act: Callable[[float], list[Output]]) -> None:
+        """A command of the endpoint's, now."""
+        self.transport.act(act(self.transport.now()))
 
     async def next(self) -> Event:
         return await asyncio.wait_for(self.events.get(), 5)
@@ -358,3 +371,408 @@ def test_what_cannot_be_sent() -> None:
         await party.transport.close()
 
     run(main)
+
+
+async def udp_answers(party: Party, *datagrams: bytes) -> list[bytes]:
+    """What comes back for these, up to the answer to an OPTIONS at their end."""
+    loop = asyncio.get_running_loop()
+    answers = []
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
+        peer.bind(LOOPBACK)
+        peer.setblocking(False)
+        last = request("OPTIONS", branch="z9hG4bK-last", call_id="last")
+        for data in (*datagrams, last):
+            peer.sendto(data, party.transport.addresses[0])
+        while b"\r\nCall-ID: last\r\n" not in (answer := await loop.sock_recv(peer, 65536)):
+            answers.append(answer)
+    return answers
+
+
+class TestKeepAlive:
+    def test_answered(self) -> None:
+        """
+        CR LF CR LF is answered by CR LF, a STUN request by our view of the peer (RFC 5626 §4.4);
+        a lone CR LF and what is no STUN request by nothing.
+        """
+
+        async def main() -> None:
+            party = Party("a")
+            await party.open(LOOPBACK)
+            stun = b"\0\1\0\0\x21\x12\xa4\x42" + b"t" * 12
+            pong, response = await udp_answers(party, b"\r\n\r\n", b"\r\n", stun, stun[:19])
+            assert pong == b"\r\n"
+            assert response[:4] == b"\1\1\0\x0c"
+            assert party.endpoint.counts == {"keepalive": 3, "parse_error": 1}
+            await party.transport.close()
+
+        run(main)
+
+    def test_of_strangers(self) -> None:
+        """
+        Who may not call is answered nothing at all.
+        """
+
+        async def main() -> None:
+            party = Party("a")
+            seen = []
+
+            def admit(ip: str) -> bool:
+                seen.append(ip)
+                return len(seen) > 2
+
+            await party.open(LOOPBACK, admit=admit)
+            stun = b"\0\1\0\0\x21\x12\xa4\x42" + b"t" * 12
+            assert await udp_answers(party, b"\r\n\r\n", stun) == []
+            assert party.endpoint.counts == {"not_admitted": 2}
+            await party.transport.close()
+
+        run(main)
+
+    def test_kept(self) -> None:
+        """
+        A way that is kept is refreshed each 25 s, until everybody who kept it has released it.
+        """
+
+        async def main() -> None:
+            network = Network()
+            party = Party("a")
+            await party.open(("10.0.0.1", 5060), bind=network.bind)
+            heard: list[bytes] = []
+            network.open(("10.0.0.2", 5060), lambda data, source: heard.append(data))
+            flow = party.transport.flow(("10.0.0.2", 5060))
+            party.transport.keep(flow)
+            party.transport.keep(flow)
+            await asyncio.sleep(51)
+            party.transport.release(flow)
+            await asyncio.sleep(25)
+            assert heard == [b"\r\n\r\n"] * 3
+            party.transport.release(flow)
+            await asyncio.sleep(60)
+            party.transport.keep(flow)
+            await party.transport.close()
+            await asyncio.sleep(60)
+            assert heard == [b"\r\n\r\n"] * 3
+
+        clock.run(main())
+
+
+def tls(certificate: str = "address.crt", ca: str = "ca.pem") -> TlsSettings:
+    return TlsSettings(FILES / certificate, FILES / "address.key", FILES / ca)
+
+
+class TestStreams:
+    @pytest.mark.parametrize("transport", ["tcp", "tls"])
+    def test_a_call(self, transport: str) -> None:
+        """
+        A call over one connection, on real sockets: its requests go both ways, and each side says
+        in Via and Contact what it is reached by.
+        """
+
+        async def main() -> None:
+            caller, callee = Party("a"), Party("b")
+            await caller.listen(Listen(transport, *LOOPBACK), tls=tls())
+            await callee.listen(Listen(transport, *LOOPBACK), tls=tls())
+            (at,) = callee.transport.listening
+            target = f"sip:bob@127.0.0.1:{at.port};transport={transport}"
+            call, outputs = caller.endpoint.invite(
+                target, None, OFFER, caller.transport.now(), from_uri="sip:a@127.0.0.1"
+            )
+            caller.transport.act(outputs)
+            incoming = await callee.next()
+            assert isinstance(incoming, Incoming)
+            (own,) = caller.transport.listening
+            assert incoming.flow.transport == transport
+            assert incoming.flow.local == at[1:]
+            assert incoming.flow.remote != own[1:]
+            headers = incoming.request.headers
+            assert str(headers.via).startswith(f"SIP/2.0/{transport.upper()} 127.0.0.1:{own.port};")
+            assert headers.get("Contact") == f"<sip:127.0.0.1:{own.port};transport={transport}>"
+
+            callee.do(lambda now: callee.endpoint.answer(incoming.call, ANSWER, now))
+            assert isinstance(await caller.next(), Answered)
+            assert await callee.next() == Confirmed(incoming.call, b"")
+            callee.do(lambda now: callee.endpoint.bye(incoming.call, now))
+            assert await caller.next() == Ended(call, "peer", "hang_up", 200, None)
+            assert await callee.next() == Ended(incoming.call, "us", "hang_up", 200, None)
+            assert (caller.transport.connections, callee.transport.connections) == (1, 1)
+            await caller.transport.close()
+            await callee.transport.close()
+            assert (caller.transport.connections, callee.transport.connections) == (0, 0)
+
+        run(main)
+
+    def test_nobody_there(self) -> None:
+        """
+        A refused connection ends a call at once.
+        """
+
+        async def main() -> None:
+            party = Party("a")
+            await party.listen(Listen("tcp", *LOOPBACK))
+            with socket.socket() as bound:
+                bound.bind(LOOPBACK)
+                target = f"sip:bob@127.0.0.1:{bound.getsockname()[1]};transport=tcp"
+                call, outputs = party.endpoint.invite(
+                    target, None, OFFER, party.transport.now(), from_uri="sip:a@127.0.0.1"
+                )
+                party.transport.act(outputs)
+                ended = await party.next()
+            assert isinstance(ended, Ended)
+            assert (ended.call, ended.cause) == (call, "unreachable")
+            await party.transport.close()
+
+        run(main)
+
+    def test_too_long_for_udp(self) -> None:
+        """
+        A long request is tried by TCP; where nobody listens for that it goes by UDP (§18.1.1).
+        """
+
+        async def main() -> None:
+            caller, callee = Party("a"), Party("b")
+            await caller.open(LOOPBACK)
+            await callee.open(LOOPBACK)
+            call, outputs = caller.endpoint.invite(
+                "sip:bob@127.0.0.1",
+                caller.transport.flow(callee.transport.addresses[0]),
+                OFFER,
+                caller.transport.now(),
+                from_uri="sip:a@127.0.0.1",
+                headers=[("X-Long", "x" * 2000)],
+            )
+            caller.transport.act(outputs)
+            incoming = await callee.next()
+            assert isinstance(incoming, Incoming)
+            assert incoming.flow.transport == "udp"
+            caller.do(lambda now: caller.endpoint.bye(call, now))
+            await caller.transport.close()
+            await callee.transport.close()
+
+        run(main)
+
+    def test_broken(self) -> None:
+        """
+        A request without Content-Length is answered 400, and the connection is closed (§18.3).
+        """
+
+        async def main() -> None:
+            party = Party("a")
+            await party.listen(Listen("tcp", *LOOPBACK))
+            reader, writer = await asyncio.open_connection(*party.transport.listening[0][1:])
+            writer.write(request("OPTIONS").replace(b"Content-Length: 0", b"X: y"))
+            answer = await reader.read()
+            assert answer.startswith(b"SIP/2.0 400 No Content-Length\r\n")
+            writer.close()
+            await writer.wait_closed()
+            await party.transport.close()
+
+        run(main)
+
+    def test_whom_we_asked(self) -> None:
+        """
+        Over streams, too: a host that may not call is heard where it answers us, and where we have
+        dialled it; else its connections are closed at once.
+        """
+
+        async def main() -> None:
+            network = Network()
+            party = Party("a")
+            await party.listen(
+                Listen("tcp", "10.0.0.1", 5060), admit=lambda ip: False, network=network
+            )
+            peer, later = Ear(), Ear()
+            await network.listen(lambda: peer, ("10.0.0.2", 5060))
+            await network.connect(lambda: later, ("10.0.0.1", 5060), "10.0.0.2")
+            await asyncio.sleep(1)
+            assert later.closed
+            _, outputs = party.endpoint.invite(
+                "sip:b@10.0.0.2;transport=tcp", None, OFFER, 0.0, from_uri="sip:a@b"
+            )
+            party.transport.act(outputs)
+            await asyncio.sleep(1)
+            invite = parse(peer.data)
+            assert isinstance(invite, Request)
+            peer.transport.write(response(invite, "180 Ringing") + request("OPTIONS"))
+            await asyncio.sleep(1)
+            assert isinstance(await party.next(), Progress)
+            assert b"SIP/2.0 200 OK" in peer.data
+
+            later = Ear()
+            await network.connect(lambda: later, ("10.0.0.1", 5060), "10.0.0.2")
+            later.transport.write(request("OPTIONS") + response(invite, "200 OK", body=ANSWER))
+            await asyncio.sleep(1)
+            assert isinstance(await party.next(), Answered)
+            assert later.data == b""
+            assert party.endpoint.counts["not_admitted"] == 2
+            await party.transport.close()
+
+        clock.run(main())
+
+    def test_in_a_call(self) -> None:
+        """
+        The connection of a call is kept open, however long nothing is said; that of another is not.
+        """
+
+        async def main() -> None:
+            network = Network()
+            party = Party("a")
+            await party.listen(Listen("tcp", "10.0.0.1", 5060), network=network)
+            calling, other = Ear(), Ear()
+            for peer in (calling, other):
+                await network.connect(lambda peer=peer: peer, ("10.0.0.1", 5060), "10.0.0.2")  # type: ignore[misc]
+            other.transport.write(request("OPTIONS"))
+            calling.transport.write(request("INVITE", body=OFFER))
+            incoming = await party.next()
+            assert isinstance(incoming, Incoming)
+            party.do(lambda now: party.endpoint.answer(incoming.call, ANSWER, now))
+            await asyncio.sleep(1)
+            calling.transport.write(request("ACK", branch="z9hG4bK-a", to_tag=incoming.call))
+            await asyncio.sleep(1000)
+            assert (calling.closed, other.closed) == (False, True)
+            party.do(lambda now: party.endpoint.bye(incoming.call, now))
+            await asyncio.sleep(1)
+            assert b"\r\nCSeq: 1 BYE\r\n" in calling.data
+            await party.transport.close()
+
+        clock.run(main())
+
+    def test_kept(self) -> None:
+        """
+        So is a way that somebody keeps, for calls that are to come by it.
+        """
+
+        async def main() -> None:
+            network = Network()
+            party = Party("a")
+            await party.listen(Listen("tcp", "10.0.0.1", 5060), network=network)
+            peer = Ear()
+            await network.listen(lambda: peer, ("10.0.0.2", 5060))
+            flow = party.transport.flow(("10.0.0.2", 5060), "tcp")
+            party.transport.act([Transmit(b"x", flow)])
+            party.transport.keep(flow)
+            await asyncio.sleep(500)
+            assert not peer.closed
+            party.transport.release(flow)
+            await asyncio.sleep(150)
+            assert peer.closed
+            await party.transport.close()
+
+        clock.run(main())
+
+    def test_without_a_listener(self) -> None:
+        """
+        A stream can be dialled where we listen for datagrams only; not the other way round.
+        """
+
+        async def main() -> None:
+            party = Party("a")
+            await party.open(LOOPBACK)
+            (own,) = party.transport.addresses
+            assert party.transport.flow(("127.0.0.1", 9), "tls", "x") == Flow(
+                "tls", own, ("127.0.0.1", 9)
+            )
+            await party.transport.close()
+            await party.listen(Listen("tcp", *LOOPBACK))
+            with pytest.raises(OSError, match=r"no way to 127\.0\.0\.1"):
+                party.transport.flow(("127.0.0.1", 9))
+            await party.transport.close()
+
+        run(main)
+
+    def test_files(self) -> None:
+        """
+        A file that cannot be used is known at the start, though nobody listens for TLS.
+        """
+
+        async def main() -> None:
+            with pytest.raises(OSError, match=r"nothing\.pem"):
+                await Party("a").listen(Listen("udp", *LOOPBACK), tls=tls(ca="nothing.pem"))
+            with pytest.raises(OSError, match=r"nothing\.pem"):
+                await Party("a").open(LOOPBACK, tls=tls("nothing.pem"))
+
+        run(main)
+
+
+class Ear(asyncio.Protocol):
+    """A peer that only listens."""
+
+    def __init__(self) -> None:
+        self.data = b""
+        self.closed = False
+        self.transport: Any
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self.data += data
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.closed = True
+
+
+class TestLocate:
+    """Where a hop is, is asked of whoever was handed in."""
+
+    TARGETS = (
+        Target("udp", "::1", 5060, "b.example"),  # of a family that is not listened on
+        Target("tcp", "10.0.0.2", 5060, "b.example"),
+    )
+
+    def call(self, locate: Any) -> bytes:
+        """What reaches the peer within 10 s."""
+        heard = b""
+
+        async def main() -> None:
+            nonlocal heard
+            network, party, peer = Network(), Party("a"), Ear()
+            listen = Listen("tcp", "10.0.0.1", 5060)
+            await party.listen(listen, network=network, locate=locate)
+            await network.listen(lambda: peer, ("10.0.0.2", 5060))
+            _, outputs = party.endpoint.invite(
+                "sip:b@b.example", None, OFFER, party.transport.now(), from_uri="sip:a@b"
+            )
+            party.transport.act(outputs)
+            await asyncio.sleep(10)
+            heard = peer.data
+            await party.transport.close()
+            assert len(asyncio.all_tasks()) == 1
+
+        clock.run(main())
+        return heard
+
+    def test_at_hand(self) -> None:
+        """
+        An answer that is at hand is used in the same turn; what we cannot reach is left out.
+        """
+        assert self.call(lambda uri: self.TARGETS).startswith(b"INVITE sip:b@b.example SIP/2.0")
+
+    def test_later(self) -> None:
+        """
+        One that comes later is used when it comes.
+        """
+
+        async def locate(uri: Uri) -> Sequence[Target]:
+            await asyncio.sleep(3)
+            return self.TARGETS
+
+        assert self.call(locate).startswith(b"INVITE sip:b@b.example SIP/2.0")
+
+    def test_never(self) -> None:
+        """
+        One that does not come is given up when we close.
+        """
+
+        async def locate(uri: Uri) -> Sequence[Target]:
+            await asyncio.sleep(1000)
+            return self.TARGETS
+
+        assert self.call(locate) == b""
+
+
+def test_names() -> None:
+    """
+    A listener as the configuration writes it.
+    """
+    assert str(Listen("udp", "0.0.0.0", 5060)) == "udp:0.0.0.0:5060"
+    assert str(Listen("tls", "::", 5061)) == "tls:[::]:5061"
