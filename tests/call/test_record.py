@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from gateway.call.record import BargeIn, Record, ToolUse, Turn
+from gateway.call.record import BargeIn, Record, ToolUse, Transfer, Turn
 from gateway.call.transcript import Utterance
 
 NAMES = (
@@ -42,6 +42,10 @@ def test_what_happened_is_listed() -> None:
     call.turns.append(Turn(1_800_000_001.0, 31, 410, 428))
     call.barge_ins.append(BargeIn("item_1", 0, 1340, 1100, "speech"))
     call.tools.append(ToolUse("hang_up", 0, True))
+    call.transfers.append(
+        Transfer("sales", "sip:1@h", "bridge", 200, 1_800_000_002.0, 1_800_000_003.0)
+    )
+    call.transfers.append(Transfer(None, "sip:2@h", "peer"))
     out = json.loads(json.dumps(call.as_dict()))
 
     assert out["from"] == "+74951234567"
@@ -55,6 +59,15 @@ def test_what_happened_is_listed() -> None:
     ]
     assert out["barge_ins"][0]["heard_ms"] == 1340
     assert out["tools"] == [{"name": "hang_up", "ms": 0, "ok": True}]
+    assert out["transfers"][0] == {
+        "target": "sales",
+        "to": "sip:1@h",
+        "by": "bridge",
+        "status": 200,
+        "answered_at": "2027-01-15T08:00:02.000Z",
+        "ended_at": "2027-01-15T08:00:03.000Z",
+    }
+    assert out["transfers"][1]["answered_at"] is None
 
 
 def test_no_transcript_is_kept_unless_asked_for() -> None:
