@@ -201,11 +201,11 @@ class Transport:
         ]
         if not flows:
             raise OSError(f"no way to {remote[0]}")
-        if transport != "udp":
-            self._connections.expect(flows[0])
-        if len(flows) == 1:
-            return flows[0]
-        return next((flow for flow in flows if _is_on_route(flow)), flows[0])
+        flow = flows[0]
+        if len(flows) > 1:
+            flow = next((flow for flow in flows if _is_on_route(flow)), flow)
+        self._connections.expect(flow)
+        return flow
 
     def source(self, flow: Flow) -> str | None:
         """Our host on this way, as the routing table has it now; then `flow` has it, too.
