@@ -278,7 +278,8 @@ class Gateway:
                 name,
                 way,
                 user=user or None,
-                host=place or registrar or ours,
+                host=place or trunk.domain or registrar or ours,
+                domain=trunk.domain,
                 credentials=self._credentials.get(name),
             )
         return carriers

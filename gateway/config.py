@@ -160,6 +160,8 @@ class TrunkConfig(Section):
     username: Annotated[Maybe[UserName], Example('"74951234567"')] = None
     password: Annotated[Maybe[Secret], Example("${PROVIDER_PASSWORD}")] = None
     expires: Annotated[Integer, Field(ge=60, le=86_400)] = 300
+    # Whose user that is, where `register` is but the proxy on the way; null: its host.
+    domain: Annotated[Maybe[Host], Example("provider.example")] = None
     # Where calls and transfers through this trunk go.
     outbound: Annotated[Maybe[CallUri], Example("sip:192.0.2.10:5060")] = None
     # May this peer move our call by REFER or Replaces, within the hosts that are its own.
@@ -173,6 +175,10 @@ class TrunkConfig(Section):
     # What the password is for: told to our users (null: "gateway"), and asked of where we register
     # (null: the first that is asked for there).
     realm: Annotated[Maybe[Realm], Example("gateway")] = None
+    # How users may prove it (RFC 8760). Phones that stop at the sight of SHA-256 need [MD5] alone.
+    digest: Annotated[
+        Several[Literal["SHA-256", "MD5"]], Field(min_length=1), Example("[SHA-256, MD5]")
+    ] = ("SHA-256", "MD5")
 
     @property
     def lacks(self) -> bool:

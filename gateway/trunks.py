@@ -40,7 +40,9 @@ log = structlog.get_logger()
 def accounts(config: Config) -> dict[tuple[str, str], Account]:
     """The users of all trunks, by realm and name."""
     return {
-        (trunk.realm or DEFAULT_REALM, user): Account(name, password.get_secret_value())
+        (trunk.realm or DEFAULT_REALM, user): Account(
+            name, password.get_secret_value(), trunk.digest
+        )
         for name, trunk in config.trunks.items()
         for user, password in trunk.users.items()
     }
@@ -58,12 +60,12 @@ def credentials(config: Config, token: Callable[[], str]) -> dict[str, Credentia
 
 
 def address_of_record(trunk: TrunkConfig) -> str:
-    """As whom we register: the username at the registrar, where it names no place of its own."""
+    """As whom we register: the username, at the domain that is named or else at the registrar."""
     registrar = Uri.parse(trunk.register_at or "")
     user, at, host = (trunk.username or "").rpartition("@")
     name = quote(user if at else host, safe=_IN_A_USER)
-    place = Uri(registrar.scheme, name, host if at else registrar.host)
-    return str(place)
+    named = host if at else trunk.domain
+    return str(Uri(registrar.scheme, name, named or registrar.host))
 
 
 @dataclass(slots=True)

@@ -107,6 +107,15 @@ class TestPasswords:
         settings = config(t={"register": registrar, "username": username})
         assert address_of_record(settings.trunks["t"]) == aor
 
+    def test_how_users_prove_it(self) -> None:
+        users = {"users": {"100": "p"}}
+        known = accounts(config(a=users, b={**users, "realm": "b", "digest": "MD5"}))
+        assert [it.algorithms for it in known.values()] == [("SHA-256", "MD5"), ("MD5",)]
+
+    def test_of_which_domain(self) -> None:
+        trunk = {"register": "sip:192.0.2.20", "username": "7495", "domain": "p.example"}
+        assert address_of_record(config(t=trunk).trunks["t"]) == "sip:7495@p.example"
+
 
 def states(**trunks: dict[str, Any]) -> dict[str, str]:
     """What is told a minute after the start, with a registrar at 10.0.9.1."""

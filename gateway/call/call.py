@@ -27,8 +27,8 @@ from gateway.rtp.source import SourceRule
 from gateway.sdp.description import SdpError
 from gateway.sip.event import (
     Answered,
+    CallEvent,
     Ended,
-    Event,
     Incoming,
     Informed,
     Progress,
@@ -122,7 +122,7 @@ class Call:
             await self._close()
         return self.record
 
-    def receive(self, event: Event) -> None:
+    def receive(self, event: CallEvent) -> None:
         """Take an event of this call's SIP."""
         with self._border():
             try:

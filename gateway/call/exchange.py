@@ -14,7 +14,7 @@ from gateway.realtime.client import Connector
 from gateway.rtp.port import RtpPorts
 from gateway.sip.digest import Credentials
 from gateway.sip.endpoint import Endpoint
-from gateway.sip.event import Event, Incoming, Output
+from gateway.sip.event import CallEvent, Incoming, Output
 
 from .engine import Engine
 from .recording import Recording
@@ -23,7 +23,7 @@ from .recording import Recording
 class Owner(Protocol):
     """Who hears what happens to a SIP call: to the INVITE usage of one handle."""
 
-    def receive(self, event: Event) -> None:
+    def receive(self, event: CallEvent) -> None:
         """Take an event of that call; Ended is the last one."""
 
 

@@ -16,7 +16,7 @@ from gateway.rtp.port import RtpPort
 from gateway.rtp.source import SourceRule
 from gateway.sdp.description import SdpError
 from gateway.sdp.negotiation import Media
-from gateway.sip.event import Answered, Ended, Event, Progress, Referred
+from gateway.sip.event import Answered, CallEvent, Ended, Progress, Referred
 
 from .ending import Ending, incompatible
 from .engine import Joint
@@ -88,7 +88,7 @@ class Handover:
 
     # -- what happens
 
-    def receive(self, event: Event) -> None:
+    def receive(self, event: CallEvent) -> None:
         """Take an event of the target's call."""
         try:
             self._receive(event)
@@ -141,7 +141,7 @@ class Handover:
 
     # -- the target
 
-    def _receive(self, event: Event) -> None:
+    def _receive(self, event: CallEvent) -> None:
         now = self._x.clock()
         try:
             agreed = self._target.receive(event)

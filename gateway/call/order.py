@@ -65,6 +65,7 @@ class Carrier:
     uri: Uri  # where they go
     user: str | None  # who calls, where an order does not say
     host: str | None  # of From; None: ours
+    domain: str | None = None  # whose numbers are called, where `uri` is the way there only
     credentials: Credentials | None = None
 
 
@@ -105,7 +106,7 @@ def choose(order: Order, carriers: Mapping[str, Carrier]) -> Carrier:
 
 def destination(order: Order, carrier: Carrier) -> Destination:
     """Whom it calls, and how; raises OrderError."""
-    target, route = _target(order.to, carrier.uri)
+    target, route = _target(order.to, carrier)
     return Destination(
         target=str(target),
         route=str(route) if route else None,
@@ -117,8 +118,9 @@ def destination(order: Order, carrier: Carrier) -> Destination:
     )
 
 
-def _target(to: str, way: Uri) -> tuple[Uri, Uri | None]:
+def _target(to: str, carrier: Carrier) -> tuple[Uri, Uri | None]:
     """The Request-URI, and the proxy on the way where that does not say it."""
+    way = carrier.uri
     if to.lower().startswith(("sip:", "sips:")):
         return _sip(to, way)
     if to.lower().startswith("tel:"):
@@ -130,7 +132,10 @@ def _target(to: str, way: Uri) -> tuple[Uri, Uri | None]:
     number = _SEPARATORS.sub("", number)
     if not _NUMBER.fullmatch(number):
         raise OrderError("to", "expected a number (+, digits, * and #), or a tel: or sip: URI")
-    return Uri(way.scheme, quote(number, safe="+*"), way.host, way.port, way.params), None
+    user = quote(number, safe="+*")
+    if carrier.domain:
+        return Uri(way.scheme, user, carrier.domain), _proxy(way)
+    return Uri(way.scheme, user, way.host, way.port, way.params), None
 
 
 def _sip(to: str, way: Uri) -> tuple[Uri, Uri | None]:
@@ -144,7 +149,11 @@ def _sip(to: str, way: Uri) -> tuple[Uri, Uri | None]:
         raise OrderError("to", "expected a sip: URI without parameters and headers")
     if (uri.host.lower(), uri.port) in ((way.host.lower(), way.port), (way.host.lower(), None)):
         return Uri(uri.scheme, uri.user, way.host, way.port, way.params), None
-    return uri, Uri(way.scheme, None, way.host, way.port, way.params)
+    return uri, _proxy(way)
+
+
+def _proxy(way: Uri) -> Uri:
+    return Uri(way.scheme, None, way.host, way.port, way.params)
 
 
 def _text(given: Mapping[str, Any], name: str, what: str) -> str:

@@ -17,7 +17,7 @@ import structlog
 
 from gateway.agents import Agent, Directory, Trunk, instructions, variables
 from gateway.sip.address import Uri
-from gateway.sip.event import Event, Incoming, Registered, Unregistered
+from gateway.sip.event import CallEvent, Incoming
 from gateway.text import cleaned
 
 from .admission import Admission
@@ -72,16 +72,12 @@ class Switchboard:
 
     # -- SIP
 
-    def receive(self, event: Event) -> None:
+    def receive(self, event: CallEvent) -> None:
         """Take an event of the SIP core."""
-        match event:
-            case Incoming():
-                self._invited(event)
-            case Registered() | Unregistered():
-                pass  # no call's
-            case _:
-                if owner := self._x.owners.get(event.call):
-                    owner.receive(event)
+        if isinstance(event, Incoming):
+            self._invited(event)
+        elif owner := self._x.owners.get(event.call):
+            owner.receive(event)
 
     def _invited(self, invite: Incoming) -> None:
         if self._admission.draining and not self._running:

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from gateway.rtp.port import RtpPort
 from gateway.sdp.description import SdpError
 from gateway.sip.agent import phrase
-from gateway.sip.event import Answered, Ended, Event, Progress
+from gateway.sip.event import Answered, CallEvent, Ended, Progress
 
 from .exchange import Destination, Exchange
 from .prepare import Refused, host_towards
@@ -73,7 +73,7 @@ class Takeover:
         self._x.act(self._x.endpoint.accept_referral(self._peer.handle, now))
         self._host.start(self._call())
 
-    def receive(self, event: Event) -> None:
+    def receive(self, event: CallEvent) -> None:
         """Take an event of the call to the new party."""
         try:
             self._receive(event)
@@ -106,7 +106,7 @@ class Takeover:
             self._telephone.use(self._port, host)
             self._telephone.call(self._to, host)
 
-    def _receive(self, event: Event) -> None:
+    def _receive(self, event: CallEvent) -> None:
         if not isinstance(event, Ended):
             self._telephone.receive(event)
         match event:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from gateway.rtp.port import RtpPort
 from gateway.sdp.description import MISCELLANEOUS, SdpError
 from gateway.sdp.negotiation import Local, Media, Negotiation
-from gateway.sip.event import Answered, Confirmed, Event, Offered, Progress, RefreshDue
+from gateway.sip.event import Answered, CallEvent, Confirmed, Offered, Progress, RefreshDue
 
 from .ending import Refusal, incompatible
 from .exchange import Destination, Exchange, Owner
@@ -58,7 +58,7 @@ class Telephone:
         """Hear no more of this SIP call: it is over, or another has its place."""
         self._x.owners.pop(self.handle, None)
 
-    def receive(self, event: Event) -> bool:
+    def receive(self, event: CallEvent) -> bool:
         """Take what came; whether something else is agreed now.
 
         SdpError: an answer that is none. It cannot be refused any more, only followed by BYE.

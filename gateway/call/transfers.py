@@ -18,7 +18,7 @@ from gateway.rtp.port import RtpPort
 from gateway.sdp.description import SdpError
 from gateway.sdp.negotiation import Media
 from gateway.sip.address import Uri
-from gateway.sip.event import Ended, Incoming, ReferralProgress, Referred
+from gateway.sip.event import CallEvent, Ended, Incoming, ReferralProgress, Referred
 from gateway.text import cleaned
 
 from .ending import Ending, Refusal, incompatible
@@ -49,6 +49,9 @@ class Subject(Protocol):
 
     def start(self, work: Coroutine[Any, Any, None]) -> None:
         """Let something run until the call is over."""
+
+    def receive(self, event: CallEvent) -> None:
+        """Take an event of the telephone's call."""
 
     def follow(self, telephone: Telephone, host: str | None) -> None:
         """Be with another telephone; `host` is the IP address that its SIP comes from."""

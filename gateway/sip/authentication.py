@@ -26,7 +26,7 @@ import hashlib
 import hmac
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv6Address, ip_address
 from typing import Final
@@ -49,10 +49,11 @@ _NONCE = re.compile(r"[A-Za-z0-9_\-]{32}")
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """A user of a trunk."""
+    """A user of a trunk; its realm offers what each of its users may prove the password by."""
 
     trunk: str
     password: str = field(repr=False)
+    algorithms: tuple[str, ...] = OFFERED
 
 
 class Nonces:
@@ -155,7 +156,10 @@ class Screen:
     ) -> None:
         self.knows = knows
         self._accounts = accounts
-        self._realms = tuple(dict.fromkeys(realm for realm, _ in accounts))
+        self._offers = {
+            realm: _offer(account for (of, _), account in accounts.items() if of == realm)
+            for realm, _ in accounts
+        }
         self._nonces = Nonces(key)
         self._buckets = Buckets()
         self._nobody = Account("", key.hex())  # whose password nobody knows
@@ -181,7 +185,7 @@ class Screen:
         """May this be sent to a stranger? Not what is much more than its request was (RFC 3261
         §26.3.2.4); on a connection nobody can be somebody else.
         """
-        more = sum(SLACK + len(OFFERED) * len(realm) for realm in self._realms)
+        more = sum(SLACK + len(OFFERED) * len(realm) for realm in self._offers)
         return flow.transport != "udp" or len(answer) <= len(request.encode()) + more
 
     def _authenticate(self, request: Request, host: str, now: float) -> Identity | Rejection:
@@ -190,14 +194,14 @@ class Screen:
             account = self._accounts.get((answer.realm, answer.username))
             # an unknown user is computed as well, lest the time tell that there is none
             proven = answer.proves(request, (account or self._nobody).password)
-            if account and proven:
+            if account and proven and answer.algorithm in self._offers[answer.realm]:
                 if self._nonces.use(answer.use.nonce, answer.count, host, now):
                     return Identity(account.trunk, answer.username)
                 stale = True
         return self._challenge(self._nonces.make(host, request, now), stale=stale)
 
     def _challenge(self, nonce: str, *, stale: bool) -> Rejection:
-        """Each realm, by each algorithm, the stronger one first (RFC 8760 §2.3)."""
+        """Each realm, by each of its algorithms, the stronger one first (RFC 8760 §2.3)."""
         suffix = ", stale=true" if stale else ""
         return Rejection(
             401,
@@ -207,7 +211,12 @@ class Screen:
                     f'Digest realm={quote(realm)}, nonce="{nonce}", algorithm={algorithm}, '
                     f'qop="{",".join(QOPS)}"{suffix}',
                 )
-                for realm in self._realms
-                for algorithm in OFFERED
+                for realm, algorithms in self._offers.items()
+                for algorithm in algorithms
             ),
         )
+
+
+def _offer(accounts: Iterable[Account]) -> tuple[str, ...]:
+    wanted = {algorithm for account in accounts for algorithm in account.algorithms}
+    return tuple(algorithm for algorithm in OFFERED if algorithm in wanted)

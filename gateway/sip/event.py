@@ -199,7 +199,7 @@ class Unregistered:
     retry: float | None
 
 
-Event = (
+CallEvent = (
     Incoming
     | Confirmed
     | Offered
@@ -211,7 +211,6 @@ Event = (
     | Referred
     | ReferralProgress
     | Ended
-    | Registered
-    | Unregistered
 )
+Event = CallEvent | Registered | Unregistered
 Output = Transmit | Locate | Event

@@ -20,6 +20,7 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Final
 
@@ -207,8 +208,6 @@ class Registration:
     def _ask(self, expires: int, now: float) -> list[Output]:
         """Send a REGISTER (§10.2)."""
         self._refresh_at = None
-        where = self._registrar
-        uri = Uri(where.scheme, None, where.host, where.port, where.params)  # no user, §10.2
         fields = [
             ("Max-Forwards", "70"),
             ("From", f"<{self._aor}>;tag={self._tag}"),
@@ -221,7 +220,7 @@ class Registration:
             ("User-Agent", self._agent.name),
         ]
         self._asking, outputs = self._uac.send(
-            Request("REGISTER", str(uri), Headers(fields)),
+            Request("REGISTER", str(self._domain), Headers(fields)),
             self._registrar,
             self.key,
             now,
@@ -230,6 +229,17 @@ class Registration:
             contact=lambda flow: self._contact(flow, expires),
         )
         return outputs
+
+    @property
+    def _domain(self) -> Uri:
+        """The Request-URI: whose users the registrar knows, and no user (§10.2).
+
+        That is the registrar's own URI, unless it is the way to another domain only.
+        """
+        where, whose = self._registrar, self._aor.host
+        if where.host.lower() != whose.lower():
+            return Uri(where.scheme, None, whose)
+        return replace(where, user=None, headers="")
 
     def _contact(self, flow: Flow, expires: int) -> str:
         """Where calls for us go: our address as this way has it, and as whom (§10.2.1)."""

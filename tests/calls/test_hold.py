@@ -82,6 +82,27 @@ def nowhere(phone: Phone) -> bytes:
     return b"\r\n".join(b"c=IN IP4 0.0.0.0" if line[:2] == b"c=" else line for line in lines)
 
 
+def test_a_long_call_is_refreshed(tmp_path: Path) -> None:
+    """RFC 4028: at half of the time; what was agreed holds, and nothing of it is heard."""
+
+    async def main() -> None:
+        config = {"sip": {"session_expires": 90}}
+        async with house(tmp_path, SCRIPT, config=config) as home, home.phone() as phone:
+            sip = Sip(home.network)
+            await phone.dial("100", GATEWAY)
+            before = phone.media
+            await asyncio.sleep(300)
+            assert not phone.ended.is_set()
+            refreshes = [it for _, it, _ in sip.messages if is_update(it)]
+            assert len(refreshes) >= 5
+            assert all(it.headers.get("Session-Expires") for it in refreshes)
+            assert phone.media == before
+            phone.hang_up()
+            assert (await home.record())["cause"] == "hang_up"
+
+    run(main())
+
+
 def test_held_and_resumed_by_update(tmp_path: Path) -> None:
     """RFC 3311: as a re-INVITE would do it, with one message less."""
 

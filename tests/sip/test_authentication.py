@@ -138,6 +138,24 @@ class TestStrangers:
             ("two", "MD5"),
         ]
 
+    @pytest.mark.parametrize(
+        ("wanted", "offered"),
+        [
+            ([("MD5",)], ["MD5"]),
+            ([("MD5", "SHA-256")], ["SHA-256", "MD5"]),
+            ([("MD5",), ("SHA-256",)], ["SHA-256", "MD5"]),
+        ],
+    )
+    def test_what_a_realm_takes(self, wanted: list[tuple[str, ...]], offered: list[str]) -> None:
+        """There are phones that stop at the sight of an algorithm that they do not know."""
+        accounts = {
+            ("gateway", f"user{n}"): Account("phones", "p", algorithms)
+            for n, algorithms in enumerate(wanted)
+        }
+        it = Screen(knows=lambda host: None, accounts=accounts, key=KEY)
+        found = challenges(values(it.judge(asked(), STRANGER, 10)))
+        assert [challenge.algorithm for challenge in found] == offered
+
     def test_sixteen_in_two_seconds(self) -> None:
         it = screen(alice="wonderland")
         assert sum(bool(it.judge(asked(), STRANGER, 10)) for _ in range(40)) == 16
@@ -181,6 +199,16 @@ class TestUsers:
         assert f"qop={qop}," in fields[0][1]
         again = asked(headers=fields)
         assert it.judge(again, STRANGER, 10) == Identity("phones", "alice")
+
+    def test_by_what_was_not_offered(self) -> None:
+        """Nobody can choose the weaker one."""
+        account = Account("phones", "wonderland", ("SHA-256",))
+        it = Screen(knows=lambda host: None, accounts={("gateway", "alice"): account}, key=KEY)
+        (offered,) = values(it.judge(asked(), STRANGER, 10))
+        weak = Headers([("WWW-Authenticate", offered.replace("SHA-256", "MD5"))])
+        fields = phone().answer(Response(401, "No", weak), asked())
+        again = it.judge(asked(headers=fields or ()), STRANGER, 10)
+        assert "stale" not in values(again)[0]
 
     def test_wrong_password_and_no_such_user_look_the_same(self) -> None:
         it = screen(alice="wonderland")

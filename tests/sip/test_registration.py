@@ -165,6 +165,20 @@ class TestRequest:
         assert desk.last.uri == "sip:sip.provider.example:5070;transport=tcp"
         assert desk.contact == "<sip:7495@192.0.2.1:5060;transport=tcp>;expires=300"
 
+    @pytest.mark.parametrize(
+        ("registrar", "uri"),
+        [
+            ("sip:192.0.2.20:5070;transport=tcp", "sip:sip.provider.example"),
+            ("sips:proxy.example", "sips:sip.provider.example"),
+            ("sip:SIP.provider.example:5070?x=y", "sip:SIP.provider.example:5070"),
+        ],
+    )
+    def test_a_proxy_on_the_way(self, registrar: str, uri: str) -> None:
+        """§10.2: the Request-URI is the domain whose users are registered."""
+        desk = Desk(registrar=registrar).start()
+        assert desk.hops == [registrar]
+        assert desk.last.uri == uri
+
     def test_all_of_one_sequence(self) -> None:
         """§10.2: the same Call-ID and From tag, CSeq one higher."""
         desk = Desk().start()

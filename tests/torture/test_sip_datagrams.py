@@ -17,13 +17,14 @@ from hypothesis import strategies as st
 from gateway.sip.endpoint import (
     Ended,
     Endpoint,
-    Event,
     Flow,
     Incoming,
+    Locate,
     Offered,
     Output,
     Transmit,
 )
+from gateway.sip.event import CallEvent, Registered, Unregistered
 from gateway.sip.grammar import SipError
 from gateway.sip.message import Request, Response, parse
 from tests.sip.wire import FLOW, PEER, US, calling, response, way_back
@@ -42,7 +43,7 @@ class Owner:
         numbers = count(1)
         self.endpoint = Endpoint(token=lambda: f"t{next(numbers)}")
         self.now = 0.0
-        self.events: list[Event] = []
+        self.events: list[CallEvent] = []
         self.sent: list[bytes] = []
 
     def receive(self, data: bytes) -> list[Request | Response]:
@@ -57,13 +58,19 @@ class Owner:
                 left.append(sound(output.data))
                 goes_back(left[-1], output.flow)
                 continue
-            self.events.append(output)
+            self.note(output)
             match output:
                 case Incoming(call=call):
                     left += self.act(self.endpoint.refuse(call, 404, self.now))
                 case Offered(call=call):
                     left += self.act(self.endpoint.refuse(call, 488, self.now))
         return left
+
+    def note(self, output: Output) -> CallEvent:
+        """Keep an event; nothing that comes in makes an endpoint register, or look for a hop."""
+        assert not isinstance(output, Transmit | Locate | Registered | Unregistered)
+        self.events.append(output)
+        return output
 
     def pass_time(self, seconds: float = FOREVER) -> None:
         until = self.now + seconds
@@ -351,8 +358,7 @@ def test_any_order_of_good_messages(
             if isinstance(output, Transmit):
                 goes_back(sound(output.data), output.flow)
                 continue
-            owner.events.append(output)
-            calls.append(output.call)
+            calls.append(owner.note(output).call)
         for call in set(calls):
             match command:
                 case "answer":
