@@ -10,7 +10,7 @@ from itertools import count
 
 import pytest
 
-from gateway.sip.endpoint import Ended, Endpoint, Incoming, Output, Transmit
+from gateway.sip.endpoint import Ended, Endpoint, Incoming, Locate, Output, Transmit
 from gateway.sip.grammar import SipError
 from gateway.sip.message import Request, Response, parse
 from tests.sip.wire import FLOW
@@ -120,13 +120,14 @@ def test_peer_of_rfc_2543() -> None:
     assert ok.headers.all("Record-Route") == ["<sip:UserB@example.com;maddr=ss1.example.com>"]
 
     endpoint.receive(invite.ack(ok).encode(), FLOW, 0.1)
-    bye, ended = endpoint.bye(incoming.call, 0.2)
+    sought, ended = endpoint.bye(incoming.call, 0.2)
 
+    assert isinstance(ended, Ended)
+    assert isinstance(sought, Locate)
+    assert str(sought.hop) == "sip:UserB@example.com;maddr=ss1.example.com"
+    (bye,) = endpoint.located(sought.key, [FLOW], 0.3)
     assert isinstance(bye, Transmit)
     request = parse(bye.data)
     assert isinstance(request, Request)
-    assert (
-        request.uri == "sip:UserB@example.com;maddr=ss1.example.com"
-    )  # a strict router, §12.2.1.1
+    assert request.uri == str(sought.hop)  # a strict router, §12.2.1.1
     assert request.headers.all("Route") == ["<sip:+15005550001@old.example.net;user=phone>"]
-    assert isinstance(ended, Ended)

@@ -233,6 +233,8 @@ def test_answers_to_what_we_asked() -> None:
             wire.see(wire.endpoint.receive(data, FLOW, wire.now))
             wire.wait(wire.now + dice.choice((0.0, 1.0)))
         wire.see(wire.endpoint.bye("t1", wire.now))
+        for sought in [it for it in wire.events if isinstance(it, Locate)]:
+            wire.see(wire.endpoint.located(sought.key, dice.choice([[], [FLOW]]), wire.now))
         if isinstance(wire.last, Request) and wire.last.method in {"BYE", "CANCEL"}:
             answer = response(wire.last, dice.choice(["200 OK", "481 X", "100 X"]))
             wire.see(wire.endpoint.receive(mutated(answer, dice), FLOW, wire.now))
