@@ -260,15 +260,21 @@ def test_a_connection_of_its_own_for_each_call(service: Service, tmp_path: Path)
 
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """A gateway whose callers prove who they are."""
+    """A gateway whose callers prove who they are, by MD5: sipp 3.6 ends at SHA-256."""
     need("sipp")
+    trunk = {"users": {"alice": "wonderland"}, "realm": "gateway", "digest": ["MD5"]}
     config = {
-        "trunks": {"phones": {"users": {"alice": "wonderland"}, "realm": "gateway"}},
+        "trunks": {"phones": trunk},
         "backends": {"talk": {"provider": "simulator"}},
         "agents": {"talk": {"backend": "talk"}},
     }
     with serving(tmp_path_factory.mktemp("guarded"), config) as running:
         yield running
+
+
+def proving(service: Service, to: str) -> tuple[str, str]:
+    """Options with which sipp's digest is of the Request-URI (RFC 7616 §3.4)."""
+    return ("-auth_uri", f"{to}@{HOST}:{service.sip}")
 
 
 def challenged(password: str) -> tuple[str, ...]:
@@ -283,10 +289,11 @@ def challenged(password: str) -> tuple[str, ...]:
 
 
 def test_digest(guarded: Service, tmp_path: Path, transport: str) -> None:
-    """A phone that knows the password (RFC 7616)."""
+    """A phone that knows the password (RFC 7616), and chooses auth-int."""
+    to = f"digest-{transport}"
     call(
         guarded.sip,
-        f"digest-{transport}",
+        to,
         tmp_path,
         *challenged("wonderland"),
         PROVISIONAL,
@@ -295,21 +302,25 @@ def test_digest(guarded: Service, tmp_path: Path, transport: str) -> None:
         pause(0.3),
         hung_up(3),
         transport=transport,
+        options=proving(guarded, to),
     )
-    assert ended_by_caller(guarded, f"digest-{transport}")["trunk"] == "phones"
+    assert ended_by_caller(guarded, to)["trunk"] == "phones"
 
 
-def test_wrong_password(guarded: Service, tmp_path: Path) -> None:
+def test_wrong_password(guarded: Service, tmp_path: Path, transport: str) -> None:
     """Another 401, and no record: it was no call."""
+    to = f"nobody-{transport}"
     call(
         guarded.sip,
-        "nobody",
+        to,
         tmp_path,
         *challenged("underland"),
         expect(401),
         request("ACK", 2, within=False).replace("[branch]", "[branch-2]"),
+        transport=transport,
+        options=proving(guarded, to),
     )
-    assert [it for it in guarded.records() if it["to"] == "nobody"] == []
+    assert [it for it in guarded.records() if it["to"] == to] == []
 
 
 def test_nothing_for_a_scanner(guarded: Service, tmp_path: Path) -> None:
