@@ -34,6 +34,8 @@ modify.py       a session is modified by re-INVITE and UPDATE (§14, RFC 3311)
 offer.py        which offer is in the way of which (RFC 3264 §4)
 terminate.py    a call ends (§15)
 invite.py       one call: these parts together, the INVITE usage of a dialog
+calls.py        all calls: how one is found (§12.2.2), and which takes the place of which
+outside.py      requests outside of a dialog, and what is refused before it reaches a call (§8.2)
 endpoint.py     the whole of it: bytes in, outputs and a deadline out
 stream.py       messages out of a byte stream, and how long a connection may live (§18.3, RFC 5626)
 stun.py         a STUN request on the SIP port (RFC 5626 §4.4.2)

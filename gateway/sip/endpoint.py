@@ -1,19 +1,18 @@
 """The SIP core: bytes in, outputs and a deadline out.
 
-Pure, and only a router: what a message means is said in uas.py, layer.py and invite.py. Every
-command and every input returns what to do, in order; `deadline` is when `handle_timer` is next
-due. Left out on purpose, with their place: digest (before a request reaches a call), REGISTER
-and requests out of dialogs that we send (clients of the layer).
+Pure, and only a router: a message goes to its transaction (layer.py), to its call (calls.py), or to
+what answers all others (outside.py); a command to its call or registration. Every command and every
+input returns what to do, in order; `deadline` is when `handle_timer` is next due.
 """
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from .agent import UserAgent, capabilities, phrase
+from .agent import UserAgent, phrase
 from .authentication import Screen
+from .calls import Calls
 from .digest import Credentials
 from .event import (
     Address,
@@ -38,49 +37,22 @@ from .event import (
     Unregistered,
 )
 from .grammar import SipError
-from .invite import InviteUsage
 from .layer import Acknowledged, Delivery, Received, TransactionLayer, Unanswered, Unsent
 from .message import Request, Response, parse
 from .multipart import unwrapped
-from .refer import Referrals
+from .outside import OVERLOAD, Outside
 from .registrar import Binding, Registrar
 from .registration import Registration, Registrations
-from .replaces import Replaces, refusal, replaced_by
-from .route import response_flow
-from .schedule import Schedule
-from .session_timer import INTERVAL, inspect_interval
+from .session_timer import INTERVAL
 from .uac import Outcome, Reply, Silence, Unreachable, UserAgentClient
-from .uas import Rejection, inspect
 
 __all__ = [
-    "Address",
-    "Answered",
-    "Confirmed",
-    "Ended",
-    "Endpoint",
-    "Event",
-    "Flow",
-    "Identity",
-    "Incoming",
-    "Informed",
-    "Locate",
-    "Offered",
-    "Output",
-    "Progress",
-    "ReferralProgress",
-    "Referred",
-    "RefreshDue",
-    "Refused",
-    "Registered",
-    "Transmit",
-    "Unregistered",
-]
+    "Address", "Answered", "Confirmed", "Ended", "Endpoint", "Event", "Flow", "Identity",
+    "Incoming", "Informed", "Locate", "Offered", "Output", "Progress", "ReferralProgress",
+    "Referred", "RefreshDue", "Refused", "Registered", "Transmit", "Unregistered",
+]  # fmt: skip
 
 MAX_TRANSACTIONS = 10_000  # of some 5 kB each; beyond, new requests are answered 503 and forgotten
-RETRY_AFTER = ("Retry-After", "5")  # s
-FIRST_BYTES = 4096
-_TO_TAG = re.compile(rb"\r\nto?[ \t]*:[^\r\n]*;[ \t]*tag[ \t]*=[ \t]*([\w.-]+)", re.IGNORECASE)
-OVERLOAD = Rejection(503, (RETRY_AFTER,))
 
 
 class Endpoint:
@@ -104,33 +76,46 @@ class Endpoint:
         max_transactions: int = MAX_TRANSACTIONS,
     ) -> None:
         self.counts: Counter[str] = Counter()  # what was ignored or answered without a call
-        self.draining = False  # OPTIONS is answered 503; refusing calls is their owner's
         self._agent = UserAgent(
             token=token,
             name=user_agent,
             public_address=public_address,
             session_expires=session_expires,
         )
-        self._max_transactions = max_transactions
         self._layer = TransactionLayer()
         self._uac = UserAgentClient(self._layer, self._agent)
-        self._screen = screen
         self._registrar = Registrar()
         self._registrations = Registrations(self._uac, self._agent)
-        self._usages: dict[str, InviteUsage] = {}
-        self._replacing: dict[str, str] = {}  # a new call -> that whose place it is to take
-        self._schedule: Schedule[InviteUsage] = Schedule()
+        self._calls = Calls(self._layer, self._uac, self._agent)
+        self._outside = Outside(
+            self._layer,
+            self._agent,
+            self._calls,
+            self._registrar,
+            screen=screen,
+            max_transactions=max_transactions,
+            counts=self.counts,
+        )
+
+    @property
+    def draining(self) -> bool:
+        """Does the process stop? OPTIONS is answered 503; refusing calls is their owner's."""
+        return self._outside.draining
+
+    @draining.setter
+    def draining(self, draining: bool) -> None:
+        self._outside.draining = draining
 
     @property
     def calls(self) -> int:
         """Calls that have not ended."""
-        return sum(not usage.ended for usage in self._usages.values())
+        return self._calls.going_on
 
     @property
     def unanswered(self) -> bool:
         """Is a BYE on its way, or any other request of ours? Whoever closes the sockets waits."""
         asking = self._layer.asking or self._uac.locating
-        return asking or any(usage.owes_bye for usage in self._usages.values())
+        return asking or self._calls.owes_bye
 
     def send_owed_byes(self, now: float) -> list[Output]:
         """BYE at once to every call that has ended on our side before the ACK of our 2xx came.
@@ -139,8 +124,7 @@ class Endpoint:
         32 s; a peer whose ACK is under way gets the BYE a little early, which it has to answer
         anyhow, and one that never hears of the end keeps a dead call.
         """
-        owing = [usage for usage in self._usages.values() if usage.owes_bye]
-        return [it for usage in owing for it in self._after(usage, usage.send_owed_bye(now))]
+        return self._calls.send_owed_byes(now)
 
     def awaits(self, data: bytes, host: str) -> bool:
         """Is this a response from a host that a request of ours has gone to, and is not over?
@@ -152,28 +136,26 @@ class Endpoint:
         """
         if data.startswith(b"SIP/2.0 "):
             return self._layer.asks(host)
-        tag = _TO_TAG.search(data, 0, FIRST_BYTES)
-        return tag is not None and tag[1].decode() in self._usages
+        return self._calls.expects(data)
 
     def uses(self, flow: Flow) -> bool:
         """Is this the way to the peer of a call, or to a phone that registered with us?
 
         Then it is kept open, though it may be silent.
         """
-        in_a_call = any(usage.flow == flow for usage in self._usages.values())
-        return in_a_call or self._registrar.uses(flow)
+        return self._calls.uses(flow) or self._registrar.uses(flow)
 
     @property
     def idle(self) -> bool:
         """Is nothing left behind?"""
-        busy = self._usages or self._registrations.by_name or self._uac.locating
+        busy = len(self._calls) or self._registrations.by_name or self._uac.locating
         return not busy and not len(self._layer)
 
     # time
 
     @property
     def deadline(self) -> float | None:
-        parts = (self._layer, self._uac, self._registrar, self._registrations, self._schedule)
+        parts = (self._layer, self._uac, self._registrar, self._registrations, self._calls)
         return min((at for it in parts if (at := it.deadline) is not None), default=None)
 
     def handle_timer(self, now: float) -> list[Output]:
@@ -181,9 +163,7 @@ class Endpoint:
         outputs += self._dispatch(self._uac.handle_timer(now), now)
         outputs += self._registrations.handle_timer(now)
         self._registrar.handle_timer(now)
-        for usage in self._schedule.pop_due(now):
-            outputs += self._after(usage, usage.handle_timer(now))
-        return outputs
+        return [*outputs, *self._calls.handle_timer(now)]
 
     # the network
 
@@ -211,12 +191,7 @@ class Endpoint:
 
     def reject(self, error: SipError, flow: Flow) -> list[Output]:
         """Answer what cannot be read, if it can be answered; also the end of a broken stream."""
-        self.counts["parse_error"] += 1
-        if error.status is None or error.request is None or self._is_stranger(flow):
-            return []
-        request = error.request
-        request.headers.set_top_via(request.headers.via.seen_from(*flow.remote))
-        return self._reject_stateless(request, flow, Rejection(error.status, reason=error.reason))
+        return self._outside.receive_broken(error, flow)
 
     def _receive_response(self, response: Response, now: float) -> list[Output]:
         one_hop = len(response.headers.elements("Via")) == 1  # else it is not ours, §8.1.3.3
@@ -238,116 +213,37 @@ class Endpoint:
             case _ if request.headers.to.tag is not None:
                 return self._receive_within(request, flow, now)
             case _:
-                return self._receive_new(request, flow, now)
+                return self._outside.receive(request, flow, now)
 
     def _receive_ack(self, ack: Request, flow: Flow, now: float) -> list[Output]:
-        usage = self._usage_of(ack)
+        usage = self._calls.of(ack)
         if usage is None:
             self.counts["stray_ack"] += 1
             return []
-        return self._after(usage, usage.receive_ack(ack, flow, now))
+        return self._calls.move(usage.call, lambda usage: usage.receive_ack(ack, flow, now))
 
     def _receive_cancel(self, cancel: Request, flow: Flow, now: float) -> list[Output]:
         """§9.2: the CANCEL is answered for itself, then the INVITE if it still waits."""
         server = self._layer.find(cancel, "INVITE")
         if server is None:
-            return self._receive_stray(cancel, flow, now)
+            return self._outside.receive_stray(cancel, flow, now)
         own = self._layer.accept(cancel, flow, None)
         ok = self._agent.respond(cancel, 200, tag=server.call or self._agent.token())
         outputs: list[Output] = [*self._layer.respond(own, ok, now)]
-        if usage := self._usages.get(server.call or ""):
-            outputs += self._after(usage, usage.receive_cancel(server, cancel, now))
-        return outputs
+        withdrawn = self._calls.move(
+            server.call or "", lambda usage: usage.receive_cancel(server, cancel, now)
+        )
+        return [*outputs, *withdrawn]
 
     def _receive_within(self, request: Request, flow: Flow, now: float) -> list[Output]:
-        usage = self._usage_of(request)
+        usage = self._calls.of(request)
         if usage is None:
-            return self._receive_stray(request, flow, now)
-        if not self._has_room(2 * self._max_transactions):  # calls in progress go first
-            return self._reject_stateless(request, flow, OVERLOAD)
+            return self._outside.receive_stray(request, flow, now)
+        if self._outside.is_overrun:
+            return self._outside.reject_stateless(request, flow, OVERLOAD)
         server = self._layer.accept(request, flow, usage.call)
-        outputs = self._after(usage, usage.receive_request(server, now))
-        return [*outputs, *self._replace(usage, now)]  # a PRACK may have set the 200 free
-
-    def _receive_new(self, request: Request, flow: Flow, now: float) -> list[Output]:
-        """A request out of any dialog: from whom it is, and whether it can be served (§8.2)."""
-        verdict = self._screen.judge(request, flow, now) if self._screen else None
-        if self._screen and not isinstance(verdict, Identity):
-            return self._turn_away(request, flow, verdict, self._screen)
-        identity = verdict if isinstance(verdict, Identity) else None
-        user = identity is not None and identity.user is not None
-        if not self._has_room(self._max_transactions):
-            return self._reject_stateless(request, flow, OVERLOAD)
-        if self._layer.is_merged(request):
-            return self._reject(request, flow, Rejection(482), now)
-        if rejection := inspect(request, registrar=user) or inspect_interval(request):
-            return self._reject(request, flow, rejection, now)
-        match request.method:
-            case "INVITE":
-                return self._receive_invite(request, flow, identity, now)
-            case "REGISTER" if identity:
-                answer = self._registrar.receive(request, identity, flow, now)
-                return self._reject(request, flow, answer, now)
-            case "REFER":
-                return self._reject(request, flow, Rejection(603), now)  # out of a call
-            case "OPTIONS" if self.draining:
-                return self._reject(request, flow, Rejection(503, (RETRY_AFTER,)), now)
-            case "OPTIONS":
-                return self._reject(request, flow, Rejection(200, tuple(capabilities())), now)
-            case _:
-                return self._reject(request, flow, Rejection(481), now)  # a BYE without a call
-
-    def _turn_away(
-        self, request: Request, flow: Flow, verdict: Rejection | None, screen: Screen
-    ) -> list[Output]:
-        """A stranger gets what the screen says, and of that nothing that helps to hurt others."""
-        if verdict is None:
-            self.counts["unheard"] += 1
-            return []
-        outputs = self._reject_stateless(request, flow, verdict)
-        answers = (it.data for it in outputs if isinstance(it, Transmit))
-        return outputs if all(screen.is_fair(request, it, flow) for it in answers) else []
-
-    def _receive_stray(self, request: Request, flow: Flow, now: float) -> list[Output]:
-        """A request for a dialog or a transaction that is not here; a stranger learns nothing."""
-        if self._is_stranger(flow):
-            self.counts["unheard"] += 1
-            return []
-        return self._reject(request, flow, Rejection(481), now)
-
-    def _is_stranger(self, flow: Flow) -> bool:
-        return self._screen is not None and self._screen.knows(flow.remote[0]) is None
-
-    def _receive_invite(
-        self, request: Request, flow: Flow, identity: Identity | None, now: float
-    ) -> list[Output]:
-        try:
-            replaces = self._replaced_by(request)
-        except SipError as error:
-            return self._reject(request, flow, Rejection(error.status or 400), now)
-        usage = InviteUsage(self._agent.token(), self._layer, self._uac, self._agent, flow)
-        self._usages[usage.call] = usage
-        server = self._layer.accept(request, flow, usage.call)
-        if replaces:
-            self._replacing[usage.call] = replaces
-        incoming = Incoming(usage.call, request, flow, identity, replaces)
-        return [*self._after(usage, usage.accept(server, now)), incoming]
-
-    def _replaced_by(self, invite: Request) -> str | None:
-        """The call that a new one is to take the place of (RFC 3891 §3).
-
-        SipError with the status to answer, if there is no such call, or not any more.
-        """
-        wanted = replaced_by(invite)
-        if wanted is None:
-            return None
-        usage = self._usages.get(wanted.to_tag)
-        if usage is None or not usage.is_named(wanted):
-            raise SipError("No Such Call", status=481)
-        no = refusal(wanted, ended=usage.ended, answered=usage.answered, placed=usage.placed)
-        if no:
-            raise SipError("Not To Be Replaced", status=no)
-        return usage.call
+        outputs = self._calls.move(usage.call, lambda usage: usage.receive_request(server, now))
+        return [*outputs, *self._calls.replace(usage.call, now)]  # a PRACK may have freed the 200
 
     # commands: what the owner of a call does; on a call that has ended they do nothing
 
@@ -357,8 +253,7 @@ class Endpoint:
         Sent reliably where the peer requires that, or supports it and there is a body. Of an INVITE
         without an offer the body is ours, and Confirmed brings its answer.
         """
-        usage = self._usages.get(call)
-        return self._after(usage, usage.ring(body, now)) if usage else []
+        return self._calls.move(call, lambda usage: usage.ring(body, now))
 
     def answer(self, call: str, body: bytes, now: float) -> list[Output]:
         """200 with SDP to the INVITE, re-INVITE or UPDATE that waits (the UPDATE first).
@@ -368,10 +263,8 @@ class Endpoint:
         re-INVITE. A 200 waits for the PRACK of a session description that was sent before it, and
         leaves out what was agreed by that. A call that is replaced by this one ends then.
         """
-        usage = self._usages.get(call)
-        if usage is None:
-            return []
-        return [*self._after(usage, usage.answer(body, now)), *self._replace(usage, now)]
+        outputs = self._calls.move(call, lambda usage: usage.answer(body, now))
+        return [*outputs, *self._calls.replace(call, now)]
 
     def refuse(
         self,
@@ -388,10 +281,9 @@ class Endpoint:
         """
         if status < 300:
             raise ValueError(f"{status} does not refuse")
-        usage = self._usages.get(call)
-        if usage is None:
-            return []
-        return self._after(usage, usage.refuse(status, now, reason=reason, headers=headers))
+        return self._calls.move(
+            call, lambda usage: usage.refuse(status, now, reason=reason, headers=headers)
+        )
 
     def bye(self, call: str, now: float, *, reason: str | None = None) -> list[Output]:
         """End a call in any state. `reason`: the value of a Reason header (RFC 3326).
@@ -399,8 +291,7 @@ class Endpoint:
         BYE once it is confirmed, after the ACK or its timeout if only answered (§15); 480 to an
         INVITE that waits; CANCEL of one that we sent, and BYE should a 2xx cross it.
         """
-        usage = self._usages.get(call)
-        return self._after(usage, usage.hang_up(now, reason=reason)) if usage else []
+        return self._calls.move(call, lambda usage: usage.hang_up(now, reason=reason))
 
     def invite(
         self,
@@ -421,28 +312,28 @@ class Endpoint:
         `route`: the URI of a proxy to send it by. `credentials` answer the challenges of this call.
         `redirects`: ask whom a 3xx names, at most five; else it is a refusal.
         """
-        usage = InviteUsage(self._agent.token(), self._layer, self._uac, self._agent, flow)
-        outputs = usage.place(
-            target,
-            from_uri,
-            headers,
-            body,
-            now,
-            route=route,
-            credentials=credentials,
-            redirects=redirects,
+        return self._calls.place(
+            flow,
+            lambda usage: usage.place(
+                target,
+                from_uri,
+                headers,
+                body,
+                now,
+                route=route,
+                credentials=credentials,
+                redirects=redirects,
+            ),
         )
-        self._usages[usage.call] = usage
-        return usage.call, self._after(usage, outputs)
 
     def call_id(self, call: str) -> str | None:
         """The Call-ID of a call that is not forgotten yet."""
-        usage = self._usages.get(call)
+        usage = self._calls.find(call)
         return usage.call_id if usage else None
 
     def allows(self, call: str, method: str, *, unknown: bool = True) -> bool:
         """Does the peer take this method, by its latest Allow? `unknown` where it said nothing."""
-        usage = self._usages.get(call)
+        usage = self._calls.find(call)
         return usage is not None and usage.allows(method, unknown=unknown)
 
     def reinvite(self, call: str, body: bytes, now: float) -> list[Output]:
@@ -451,8 +342,7 @@ class Endpoint:
         Where the peer's offer meets ours, ours is sent again after a while, as it is, up to three
         times; then Refused(491).
         """
-        usage = self._usages.get(call)
-        return self._after(usage, usage.reinvite(body, now)) if usage else []
+        return self._calls.move(call, lambda usage: usage.reinvite(body, now))
 
     def update(self, call: str, body: bytes, now: float) -> list[Output]:
         """Offer another session by UPDATE, if the peer allows that, else as reinvite().
@@ -460,13 +350,11 @@ class Endpoint:
         Before the call is answered only by UPDATE, and only where the first offer has been answered
         reliably: else Refused(491).
         """
-        usage = self._usages.get(call)
-        return self._after(usage, usage.update(body, now)) if usage else []
+        return self._calls.move(call, lambda usage: usage.update(body, now))
 
     def inform(self, call: str, content_type: str, body: bytes, now: float) -> list[Output]:
         """INFO with this body; what the peer makes of it is not told."""
-        usage = self._usages.get(call)
-        return self._after(usage, usage.inform(content_type, body, now)) if usage else []
+        return self._calls.move(call, lambda usage: usage.inform(content_type, body, now))
 
     # where we are registered, and who is with us
 
@@ -522,77 +410,31 @@ class Endpoint:
         attended transfer. `quiet`: without being told (RFC 4488). Nothing on a call that is not
         answered. SipError (a ValueError) for what is no URI, ValueError for a second one at a time.
         """
-        referrals = self._referrals(call)
-        if referrals is None:
-            return []
-        other = self._usages.get(replaces) if replaces else None
-        if replaces and (other is None or other.ended or not other.answered):
-            return [ReferralProgress(call, 481, phrase(481), final=True)]  # it has just ended
-        place = Replaces.of_peer(other.dialog) if other and other.dialog else None
-        outputs = referrals.refer(target, now, referred_by=referred_by, replaces=place, quiet=quiet)
-        return self._after(self._usages[call], outputs)
+        place = self._calls.dialog_of(replaces) if replaces else None
+        return self._calls.refer(
+            call,
+            lambda referrals: (
+                referrals.refer(target, now, referred_by=referred_by, replaces=place, quiet=quiet)
+                if place or not replaces
+                else [ReferralProgress(call, 481, phrase(481), final=True)]  # it has just ended
+            ),
+        )
 
     def accept_referral(self, call: str, now: float) -> list[Output]:
         """202 to the REFER that waits (Referred): we call whom the peer names."""
-        referrals = self._referrals(call)
-        return self._after(self._usages[call], referrals.accept(now)) if referrals else []
+        return self._calls.refer(call, lambda referrals: referrals.accept(now))
 
     def refuse_referral(self, call: str, status: int, now: float) -> list[Output]:
         """Refuse the REFER that waits. ValueError for a status below 300."""
         if status < 300:
             raise ValueError(f"{status} does not refuse")
-        referrals = self._referrals(call)
-        return self._after(self._usages[call], referrals.refuse(status, now)) if referrals else []
+        return self._calls.refer(call, lambda referrals: referrals.refuse(status, now))
 
     def report_referral(self, call: str, status: int, reason: str, now: float) -> list[Output]:
         """Tell the peer how the call goes that it asked for; from 200 on that is the end of it."""
-        referrals = self._referrals(call)
-        if referrals is None:
-            return []
-        return self._after(self._usages[call], referrals.report(status, reason, now))
+        return self._calls.refer(call, lambda referrals: referrals.report(status, reason, now))
 
     # pieces
-
-    def _referrals(self, call: str) -> Referrals | None:
-        usage = self._usages.get(call)
-        return usage.referrals if usage else None
-
-    def _replace(self, usage: InviteUsage, now: float) -> list[Output]:
-        """A new call is answered: the one whose place it takes ends (RFC 3891 §3)."""
-        if not usage.answered:
-            return []
-        old = self._usages.get(self._replacing.pop(usage.call, ""))
-        return self._after(old, old.hang_up(now, cause="replaced")) if old else []
-
-    def _usage_of(self, request: Request) -> InviteUsage | None:
-        usage = self._usages.get(request.headers.to.tag or "")
-        return usage if usage and usage.owns(request) else None
-
-    def _has_room(self, limit: int) -> bool:
-        return len(self._layer) < limit
-
-    def _reject(
-        self, request: Request, flow: Flow, rejection: Rejection, now: float
-    ) -> list[Output]:
-        """Answer a request that belongs to no call."""
-        if not self._has_room(self._max_transactions):
-            return self._reject_stateless(request, flow, rejection)
-        server = self._layer.accept(request, flow, None)
-        response = self._agent.respond(
-            request,
-            rejection.status,
-            tag=self._agent.token(),
-            reason=rejection.reason,
-            headers=rejection.headers,
-        )
-        return [*self._layer.respond(server, response, now)]
-
-    def _reject_stateless(self, request: Request, flow: Flow, rejection: Rejection) -> list[Output]:
-        self.counts["stateless"] += 1
-        response = self._agent.respond_stateless(
-            request, rejection.status, reason=rejection.reason, headers=rejection.headers
-        )
-        return [Transmit(response.encode(), *response_flow(request.headers.via, flow))]
 
     def _dispatch(self, results: Iterable[Output | Delivery | Outcome], now: float) -> list[Output]:
         """Let what the transactions say reach its call."""
@@ -601,32 +443,11 @@ class Endpoint:
             match result:
                 case Received() | Unanswered() | Unsent():
                     outputs += self._dispatch(self._uac.receive(result, now), now)
-                case Acknowledged(call, ack):
-                    if usage := self._usages.get(call):
-                        outputs += self._after(usage, usage.receive_ack(ack, None, now))
-                case Reply(attempt) | Silence(attempt) | Unreachable(attempt):
-                    if usage := self._usages.get(attempt.call or ""):
-                        outputs += self._after(usage, _deliver(usage, result, now))
-                    else:
-                        outputs += self._registrations.receive(result, now) or []
+                case Acknowledged() | Reply() | Silence() | Unreachable():
+                    told = self._calls.receive(result, now)
+                    if told is None and not isinstance(result, Acknowledged):
+                        told = self._registrations.receive(result, now)
+                    outputs += told or []
                 case _:
                     outputs.append(result)
         return outputs
-
-    def _after(self, usage: InviteUsage, outputs: list[Output]) -> list[Output]:
-        """Keep the table and the schedule true after any move of a call."""
-        if usage.released:
-            self._usages.pop(usage.call, None)
-            self._replacing.pop(usage.call, None)
-        self._schedule.set(usage, usage.deadline)
-        return outputs
-
-
-def _deliver(usage: InviteUsage, outcome: Outcome, now: float) -> list[Output]:
-    match outcome:
-        case Reply(attempt, response):
-            return usage.receive_response(attempt, response, now)
-        case Silence(attempt):
-            return usage.silence(attempt, now)
-        case Unreachable(attempt):
-            return usage.unreachable(attempt, now)
