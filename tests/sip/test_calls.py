@@ -8,7 +8,7 @@ import pytest
 
 from gateway.sip.endpoint import Ended, Flow, Incoming
 
-from .wire import FLOW, OFFER, US, Wire, called, calling, request, response, talking
+from .wire import ANSWER, FLOW, OFFER, US, Wire, called, calling, request, response, talking
 
 SDP = b"v=0\r\n"
 
