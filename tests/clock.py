@@ -171,8 +171,13 @@ class Network:
         self._doors[host, port] = make
         return (host, port), lambda: self._doors.pop((host, port), None) and None
 
+    def reserve(self, host: str) -> tuple[int, Callable[[], None]]:
+        """A port that connections may leave from."""
+        port, self._next = self._next, self._next + 2
+        return port, lambda: None
+
     async def connect(
-        self, make: Callable[[], asyncio.Protocol], remote: Address, host: str | None
+        self, make: Callable[[], asyncio.Protocol], remote: Address, own: Address | None
     ) -> _Stream:
         """A connection; to hosts in `silent` none is ever made, nor refused."""
         await asyncio.sleep(2 * self.delay)
@@ -180,7 +185,10 @@ class Network:
             await asyncio.get_running_loop().create_future()
         if remote not in self._doors:
             raise ConnectionRefusedError(111, f"nobody listens at {remote}")
-        own, self._next = (host or "127.0.0.1", self._next), self._next + 2
+        host, port = own or ("127.0.0.1", 0)
+        if not port:
+            port, self._next = self._next, self._next + 2
+        own = (host, port)
         near, far = _Stream(self, own, remote), _Stream(self, remote, own)
         near.other, far.other = far, near
         far.begin(self._doors[remote]())

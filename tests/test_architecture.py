@@ -64,6 +64,7 @@ SHELL = frozenset(
         "sip/resolver.py",
         "sip/transport.py",
         "sip/connection.py",
+        "sip/sockets.py",
         "sip/tls.py",
         "rtp/port.py",
         "realtime/client.py",

@@ -17,12 +17,13 @@ import asyncio
 import socket
 from collections import Counter
 from collections.abc import Callable, Coroutine
-from typing import Any, Final, Protocol, cast
+from typing import Any, Final, cast
 
 import structlog
 
 from .event import Address, Flow
 from .grammar import SipError, hostport
+from .sockets import Network
 from .stream import PING, PONG, Due, Signal, StreamFramer, Upkeep
 from .tls import TlsSettings, reason_of
 
@@ -36,36 +37,8 @@ CLOSE_WITHIN = 1.0  # s for what is still to be sent
 UNACKNOWLEDGED = 30.0  # s after which a peer that acknowledges no byte is gone
 SAY_EACH = 60.0  # s; a host's failures are not told more often
 MAX_REMEMBERED: Final = 4096  # hosts whose failures were told; flows that are gone
-BACKLOG: Final = 1024  # connections that wait to be accepted
 
 log = structlog.get_logger()
-
-Maker = Callable[[], asyncio.Protocol]
-
-
-class Network(Protocol):
-    """Where streams come from: sockets, or in tests a network in memory."""
-
-    async def listen(self, make: Maker, address: Address) -> tuple[Address, Callable[[], None]]:
-        """Take connections at `address`: returns it with its port, and what ends it. OSError."""
-
-    async def connect(self, make: Maker, remote: Address, host: str | None) -> object:
-        """Connect, from this address of ours if one is given. OSError."""
-
-
-class Sockets:
-    """The real network. Where no descriptor is left, asyncio accepts again a second later."""
-
-    async def listen(self, make: Maker, address: Address) -> tuple[Address, Callable[[], None]]:
-        loop = asyncio.get_running_loop()
-        server = await loop.create_server(make, *address, backlog=BACKLOG)
-        name = server.sockets[0].getsockname()
-        return (name[0], name[1]), server.close
-
-    async def connect(self, make: Maker, remote: Address, host: str | None) -> object:
-        loop = asyncio.get_running_loop()
-        own = (host, 0) if host else None
-        return await loop.create_connection(make, *remote, local_addr=own)
 
 
 class Connection(asyncio.Protocol):
@@ -126,10 +99,8 @@ class Connection(asyncio.Protocol):
             self.connection_lost(None)  # TLS does not say so when its handshake failed
 
     async def _dial(self) -> None:
-        host = self.flow.local[0]
-        own = None if host in {"0.0.0.0", "::"} else host
         async with asyncio.timeout(CONNECT_WITHIN):
-            await self._table.network.connect(lambda: self, self.flow.remote, own)
+            await self._table.connect(self)
         if self._kind == "tls":
             await self._shake_hands()
         else:
@@ -286,7 +257,7 @@ class Connections:
         self.uses = uses
         self.counts = counts
         self.tls = tls
-        self.network = network
+        self._network = network
         self._failed = failed
         self._admits = admits
         self._knows = knows
@@ -297,6 +268,7 @@ class Connections:
         self._gone: dict[Flow, None] = {}  # came in and are closed: nobody listens there
         self._told: dict[str, float] = {}  # host -> until when its failures are not told again
         self._listeners: list[Callable[[], None]] = []
+        self.reserved: dict[str, int] = {}  # our host -> the port that connections leave from
         self._closing = False
         self._empty = asyncio.Event()
 
@@ -307,9 +279,28 @@ class Connections:
         """Take connections at an address; returns it with its port. OSError, also for TLS files."""
         if transport == "tls":
             _ = self.tls.server
-        bound, end = await self.network.listen(lambda: Connection(self, transport), address)
+        bound, end = await self._network.listen(lambda: Connection(self, transport), address)
         self._listeners.append(end)
         return bound
+
+    def port(self, host: str) -> int:
+        """The port that connections from this host of ours leave from, where we do not listen.
+
+        It is what Via and Contact name, so a peer that looks for a connection to what they name
+        finds the one that we made. OSError if none can be had.
+        """
+        if host not in self.reserved:
+            self.reserved[host], end = self._network.reserve(host)
+            self._listeners.append(end)
+        return self.reserved[host]
+
+    async def connect(self, connection: Connection) -> None:
+        """Connect to the peer of its flow, from our end of it. OSError."""
+        host, port = connection.flow.local
+        own = (host, port if port in self.reserved.values() else 0)
+        wildcard = host in {"0.0.0.0", "::"} and not own[1]
+        remote = connection.flow.remote
+        await self._network.connect(lambda: connection, remote, None if wildcard else own)
 
     def send(self, data: bytes, flow: Flow, instead: Flow | None) -> None:
         """Send by the connection of this flow, dialled if it is not there.

@@ -19,10 +19,11 @@ from typing import Any, NamedTuple
 import structlog
 
 from .address import Uri
-from .connection import Connection, Connections, Network, Sockets
+from .connection import Connection, Connections
 from .endpoint import Address, Endpoint, Event, Flow, Locate, Output, Transmit
 from .grammar import SipError, hostport
 from .locate import Target, literal
+from .sockets import Network, Sockets
 from .stream import PING, PONG
 from .stun import answer
 from .tls import TlsSettings
@@ -193,8 +194,9 @@ class Transport:
         """
         family = [own for own in self._listening if (":" in own.host) == (":" in remote[0])]
         fitting = [own for own in family if own.transport == transport]
-        if transport != "udp":
-            fitting = fitting or family
+        if transport != "udp" and not fitting:
+            ports = self._connections
+            fitting = [Listen(transport, own.host, ports.port(own.host)) for own in family]
         flows = [
             Flow(transport, self._route((own.host, own.port), remote[0]), remote, name)
             for own in fitting
@@ -213,7 +215,10 @@ class Transport:
         None if there is no route, or if we listen at one address whatever the routes are.
         """
         wildcard = "::" if ":" in flow.local[0] else "0.0.0.0"
-        if all((own.host, own.port) != (wildcard, flow.local[1]) for own in self._listening):
+        port = flow.local[1]
+        if all((own.host, own.port) != (wildcard, port) for own in self._listening) and (
+            self._connections.reserved.get(wildcard) != port
+        ):
             return None
         host = _source_host(wildcard, flow.remote[0])
         if host == wildcard:

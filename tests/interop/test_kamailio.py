@@ -59,7 +59,7 @@ def test_registered_and_called(kamailio: Kamailio, tmp_path: Path, transport: st
             phone.wait_for("established", 0)
             until(lambda: len(service.model_so_far()) > 8000, "some speech of the model")
             phone.do("hold", 0)
-            phone.wait_for("call_local_sdp", 0, times=2)
+            phone.wait_for("call_remote_sdp", 0, times=2)
             phone.do("resume", 0)
             until(lambda: len(service.model_so_far()) > 16000, "more of it")
             phone.do("hangup", 0)

@@ -17,9 +17,10 @@ import pytest
 from structlog.testing import capture_logs
 
 from gateway.sip import connection
-from gateway.sip.connection import Connection, Connections, Network, Sockets
+from gateway.sip.connection import Connection, Connections
 from gateway.sip.event import Address, Flow
 from gateway.sip.grammar import SipError
+from gateway.sip.sockets import Network, Sockets
 from gateway.sip.stream import PING, PONG
 from gateway.sip.tls import TlsSettings
 from tests.clock import Network as Memory
@@ -108,7 +109,7 @@ def on_virtual_time(test: Callable[[Memory, Side], Coroutine[Any, Any, None]]) -
 
 async def connected(network: Memory, address: Address = HERE, host: str = "10.0.0.2") -> Peer:
     peer = Peer()
-    await network.connect(lambda: peer, address, host)
+    await network.connect(lambda: peer, address, (host, 0))
     return peer
 
 

@@ -582,7 +582,7 @@ class TestStreams:
             )
             peer, later = Ear(), Ear()
             await network.listen(lambda: peer, ("10.0.0.2", 5060))
-            await network.connect(lambda: later, ("10.0.0.1", 5060), "10.0.0.2")
+            await network.connect(lambda: later, ("10.0.0.1", 5060), ("10.0.0.2", 0))
             await asyncio.sleep(1)
             assert later.closed
             _, outputs = party.endpoint.invite(
@@ -598,7 +598,7 @@ class TestStreams:
             assert b"SIP/2.0 200 OK" in peer.data
 
             later = Ear()
-            await network.connect(lambda: later, ("10.0.0.1", 5060), "10.0.0.2")
+            await network.connect(lambda: later, ("10.0.0.1", 5060), ("10.0.0.2", 0))
             later.transport.write(request("OPTIONS") + response(invite, "200 OK", body=ANSWER))
             await asyncio.sleep(1)
             assert isinstance(await party.next(), Answered)
@@ -619,7 +619,7 @@ class TestStreams:
             await party.listen(Listen("tcp", "10.0.0.1", 5060), network=network)
             calling, other = Ear(), Ear()
             for peer in (calling, other):
-                await network.connect(lambda peer=peer: peer, ("10.0.0.1", 5060), "10.0.0.2")  # type: ignore[misc]
+                await network.connect(lambda peer=peer: peer, ("10.0.0.1", 5060), ("10.0.0.2", 0))  # type: ignore[misc]
             other.transport.write(request("OPTIONS"))
             calling.transport.write(request("INVITE", body=OFFER))
             incoming = await party.next()
@@ -661,16 +661,17 @@ class TestStreams:
 
     def test_without_a_listener(self) -> None:
         """
-        A stream can be dialled where we listen for datagrams only; not the other way round.
+        A stream can be dialled where we listen for datagrams only, and leaves from where Contact
+        says; not the other way round.
         """
 
         async def main() -> None:
             party = Party("a")
             await party.open(LOOPBACK)
-            (own,) = party.transport.addresses
-            assert party.transport.flow(("127.0.0.1", 9), "tls", "x") == Flow(
-                "tls", own, ("127.0.0.1", 9)
-            )
+            flow = party.transport.flow(("127.0.0.1", 9), "tls", "x")
+            assert flow == Flow("tls", (LOOPBACK[0], flow.local[1]), ("127.0.0.1", 9))
+            assert flow.local not in party.transport.addresses  # no TLS is spoken there
+            assert party.transport.flow(("127.0.0.1", 9), "tcp").local == flow.local
             await party.transport.close()
             await party.listen(Listen("tcp", *LOOPBACK))
             with pytest.raises(OSError, match=r"no way to 127\.0\.0\.1"):

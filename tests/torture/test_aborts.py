@@ -157,7 +157,9 @@ def test_streams_that_break(tmp_path: Path) -> None:
                     for n in range(BROKEN // 2):
                         begun += 1
                         await home.network.connect(
-                            partial(Leaver, begun, LEAVES[n % len(LEAVES)]), GATEWAY, QUITTER[0]
+                            partial(Leaver, begun, LEAVES[n % len(LEAVES)]),
+                            GATEWAY,
+                            (QUITTER[0], 0),
                         )
                     await asyncio.sleep(OVER)
                     assert home.gateway.endpoint.idle
