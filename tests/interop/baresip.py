@@ -39,6 +39,7 @@ module_app menu.so
 module_app ctrl_tcp.so
 ctrl_tcp_listen {host}:{control}
 snd_path {folder}
+{authority}
 """
 MODULES = (Path("/usr/lib/baresip/modules"), Path("/usr/local/lib/baresip/modules"))
 START = 15.0  # s in which the control socket must be there
@@ -97,11 +98,22 @@ class Baresip:
 
 
 @contextmanager
-def phone(folder: Path, voice: Path, codec: str) -> Iterator[Baresip]:
+def phone(
+    folder: Path,
+    voice: Path,
+    codec: str,
+    *,
+    account: str | None = None,
+    authority: Path | None = None,
+) -> Iterator[Baresip]:
     """A phone that says what is in the file `voice` (8 kHz, one track) in each call, and hangs up
-    where it ends; `codec` is the only one that it offers."""
+    where it ends; `codec` is the only one that it offers.
+
+    `account`: its URI and parameters, where it is somebody; `authority`: the PEM file of whom it
+    trusts over TLS.
+    """
     folder.mkdir()
-    sip, control, rtp = free_port(), free_port(socket.SOCK_STREAM), free_range(20)
+    sip, control, rtp = free_port(), free_port(), free_range(20)
     modules = next((path for path in MODULES if path.exists()), MODULES[0])
     config = CONFIG.format(
         host=HOST,
@@ -112,8 +124,10 @@ def phone(folder: Path, voice: Path, codec: str) -> Iterator[Baresip]:
         modules=modules,
         control=control,
         folder=folder,
+        authority=f"sip_cafile {authority}\nsip_verify_server yes" if authority else "",
     )
-    account = f"<sip:baresip@{HOST}:{sip}>;regint=0;audio_codecs={codec}/8000/1\n"
+    account = account or f"<sip:baresip@{HOST}:{sip}>;regint=0"
+    account += f";audio_codecs={codec}/8000/1\n"
     (folder / "config").write_text(config, encoding="utf-8")
     (folder / "accounts").write_text(account, encoding="utf-8")
     (folder / "contacts").touch()

@@ -14,6 +14,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from itertools import cycle
 from pathlib import Path
 from typing import TypeVar
 
@@ -23,6 +24,9 @@ T = TypeVar("T")
 
 HOST = "127.0.0.1"
 LOOK = 0.02  # s between two looks at a condition
+RANGES = range(10000, 27700, 100)  # of media ports, below those that the system gives out
+PORTS = range(28000, 32700, 4)
+KINDS = (socket.SOCK_DGRAM, socket.SOCK_STREAM)
 
 
 def need(*names: str) -> None:
@@ -50,24 +54,40 @@ def until(condition: Callable[[], T], what: str, within: float = 15.0) -> T:
         time.sleep(LOOK)
 
 
-def free_port(kind: socket.SocketKind = socket.SOCK_DGRAM) -> int:
-    """A port that nobody has now."""
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port
+def free_port() -> int:
+    """A port that nobody has now, for UDP and TCP alike; the next one, for TLS, is free as well.
+
+    No two callers are given the same: until its program listens, a port is nobody's.
+    """
+    for _ in range(len(PORTS)):
+        port = next(_ports)
+        if all(_is_free(port + more, kind) for more in (0, 1) for kind in KINDS):
+            return port
+    raise AssertionError("no port is free")
 
 
 def free_range(size: int) -> int:
     """The first of `size` UDP ports in a row that nobody has now, even (RFC 3550 §11)."""
-    for first in random.sample(range(10000, 32000 - size, 100), 50):  # below the ephemeral ones
-        if all(_is_free(port) for port in range(first, first + size)):
+    for _ in range(len(RANGES)):
+        first = next(_ranges)
+        for _ in range(first + RANGES.step, first + size, RANGES.step):
+            next(_ranges)  # is part of it
+        if all(_is_free(port, socket.SOCK_DGRAM) for port in range(first, first + size)):
             return first
     raise AssertionError(f"no {size} ports in a row are free")
 
 
-def _is_free(port: int) -> bool:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+def _around(these: range) -> Iterator[int]:
+    """All of them, again and again, from one in the middle: others may be testing, too."""
+    start = random.randrange(len(these))
+    return cycle([*these[start:], *these[:start]])
+
+
+_ports, _ranges = _around(PORTS), _around(RANGES)
+
+
+def _is_free(port: int, kind: socket.SocketKind) -> bool:
+    with socket.socket(socket.AF_INET, kind) as probe:
         try:
             probe.bind((HOST, port))
         except OSError:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import sys
 import urllib.error
 import urllib.request
@@ -126,7 +125,7 @@ def serving(folder: Path, config: Mapping[str, Any]) -> Iterator[Service]:
     """Run a service with these sections beside its ports and records; at the end it is stopped
     by SIGTERM, and must have ended well."""
     folder.mkdir(parents=True, exist_ok=True)
-    sip, http, rtp = free_port(), free_port(socket.SOCK_STREAM), free_range(RTP_PORTS)
+    sip, http, rtp = free_port(), free_port(), free_range(RTP_PORTS)
     ours: dict[str, dict[str, Any]] = {
         "sip": {"listen": [f"udp:{HOST}:{sip}", f"tcp:{HOST}:{sip}"]},
         "media": {"listen": HOST, "ports": f"{rtp}-{rtp + RTP_PORTS - 1}"},
@@ -150,7 +149,7 @@ def serving(folder: Path, config: Mapping[str, Any]) -> Iterator[Service]:
 def simulating(folder: Path, script: Mapping[str, Any]) -> Iterator[str]:
     """Run `gateway simulate` in a process of its own; gives its URL."""
     folder.mkdir(parents=True, exist_ok=True)
-    port = free_port(socket.SOCK_STREAM)
+    port = free_port()
     file = folder / "script.yaml"
     file.write_text(json.dumps(script), encoding="utf-8")
     command = [sys.executable, "-m", "gateway", "simulate"]

@@ -12,7 +12,7 @@ import json
 import sys
 import wave
 from collections.abc import Coroutine, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from .programs import HOST, Program, free_port, free_range, running, until
 from .sound import read_wav
 
 START = 25.0  # s
+ATTEMPTS = 3  # to start one
 RATE = 8000  # Hz
 FRAME = 160  # samples
 
@@ -35,28 +36,33 @@ class Softphone:
 
     def __init__(self, program: Program, folder: Path, port: int) -> None:
         self.port = port
-        self._program = program
+        self.program = program
         self._folder = folder
+
+    def is_ready(self) -> bool:
+        """Wait until it is ready, True, or ended."""
+        until(lambda: self.events or not self.program.running, self.program.printed, START)
+        return bool(self.events)
 
     def do(self, command: str, *arguments: Any) -> None:
         """Give a command: a method of `Phone`, below."""
-        self._program.tell(json.dumps([command, *arguments]))
+        self.program.tell(json.dumps([command, *arguments]))
 
     @property
     def events(self) -> list[list[Any]]:
         """All that happened so far, oldest first: [name, number of the call, ...]."""
-        whole = [it for it in self._program.printed.splitlines(keepends=True) if it.endswith("\n")]
+        whole = [it for it in self.program.printed.splitlines(keepends=True) if it.endswith("\n")]
         return [json.loads(line) for line in whole if line.startswith("[")]
 
     def wait_for(self, *event: Any, times: int = 1, within: float = START) -> list[Any]:
         """Wait for an event that begins so."""
 
         def found() -> list[list[Any]]:
-            assert self._program.running, self._program.printed
+            assert self.program.running, self.program.printed
             events = [it for it in self.events if it[: len(event)] == list(event)]
             return events if len(events) >= times else []
 
-        return until(found, f"{event}; {self._program.printed}", within)[-1]
+        return until(found, f"{event}; {self.program.printed}", within)[-1]
 
     def heard(self, call: int) -> Samples:
         """What came out of its loudspeaker in a call that is over."""
@@ -99,14 +105,8 @@ def softphone(
     `authority` is the PEM file of whom it trusts.
     """
     folder.mkdir()
-    port = free_port()
-    rtp = free_range(20)
-    more = [f"sip_listen {HOST}:{port}", f"rtp_ports {rtp}-{rtp + 19}"]
-    if authority:
-        more += [f"sip_cafile {authority}", "sip_verify_server yes"]
     parameters = [*extra, *([f"outbound={outbound}"] if outbound else [])]
     options = {
-        "config": "\n".join(more) + "\n",
         "account": {
             "user": user,
             "domain": domain,
@@ -122,16 +122,34 @@ def softphone(
         "answers": answers,
         "mute": mute,
     }
-    command = [sys.executable, "-m", "tests.interop.softphone", json.dumps(options)]
-    root = Path(__file__).parents[2]
-    with running(command, root, str(folder / "softphone")) as program:
-        made = Softphone(program, folder, port)
-        made.wait_for("ready")
+    with ExitStack() as stack:
+        made = _start(stack, folder, options, authority)
         if registers:
             made.wait_for("registered")
         yield made
         made.do("quit")
-        program.wait(START)
+        made.program.wait(START)
+
+
+def _start(
+    stack: ExitStack, folder: Path, options: dict[str, Any], authority: Path | None
+) -> Softphone:
+    """Start it until it gets its ports: somebody may be quicker between our look and its."""
+    for attempt in range(ATTEMPTS):
+        port, rtp = free_port(), free_range(20)
+        more = [f"sip_listen {HOST}:{port}", f"rtp_ports {rtp}-{rtp + 19}"]
+        more += ["sip_transports udp,tcp,tls"]
+        if authority:
+            more += [f"sip_cafile {authority}", "sip_verify_server yes"]
+        options["config"] = "\n".join(more) + "\n"
+        command = [sys.executable, "-m", "tests.interop.softphone", json.dumps(options)]
+        name = str(folder / f"softphone{attempt}")
+        program = stack.enter_context(running(command, Path(__file__).parents[2], name))
+        made = Softphone(program, folder, port)
+        if made.is_ready() or "Address already in use" not in program.printed:
+            break
+    made.wait_for("ready")
+    return made
 
 
 # -- the phone itself

@@ -38,7 +38,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """A gateway whose agents are called as the tests call them."""
     need("sipp")
     with socket.create_server((HOST, 0)) as mute:  # a backend that takes the connection: no more
-        silent, closed = mute.getsockname()[1], free_port(socket.SOCK_STREAM)
+        silent, closed = mute.getsockname()[1], free_port()
         backends: dict[str, Any] = {
             name: {"provider": "simulator", **script} for name, script in SCRIPTS.items()
         }
