@@ -309,7 +309,7 @@ class InviteUsage:
                 return again  # a copy, our ACK was lost, §13.2.2.4
         if self._initiation.owns(attempt):
             return self._receive_beginning(response, now)
-        if response.status in GONE and self._is_vital(attempt):
+        if response.status in GONE and self._is_vital(attempt, response.status):
             reason = text(response.reason)
             return self._termination.leave(now, "peer", "refused", response.status, reason)
         if self._modification.owns(attempt):
@@ -321,7 +321,7 @@ class InviteUsage:
         """No response came to a request of ours at all (timers B and F)."""
         if self._initiation.owns(attempt):
             return self._settle(self._initiation.silence(now), now)
-        if self._is_vital(attempt):
+        if self._is_vital(attempt, 408):
             return self._termination.leave(now, "network", "timeout", 408, None)
         if self._modification.owns(attempt):
             return self._modification.silence(now)
@@ -357,10 +357,13 @@ class InviteUsage:
             outputs += self._termination.close(now)
         return outputs
 
-    def _is_vital(self, attempt: Attempt) -> bool:
-        """Does the call end if the peer does not know of this request's dialog?"""
-        session = self._session
-        asked = attempt.request.method in {"INVITE", "UPDATE", "INFO"}
+    def _is_vital(self, attempt: Attempt, status: int) -> bool:
+        """Does the call end if this is what comes of the request?
+
+        A REFER that is passed over in silence is only not taken; 481 says more (RFC 5057 §5.1).
+        """
+        session, method = self._session, attempt.request.method
+        asked = method in {"INVITE", "UPDATE", "INFO"} or (method, status) == ("REFER", 481)
         return asked and session.answered and not session.ended
 
     # time

@@ -205,6 +205,17 @@ class TestReferral:
             assert end == ReferralProgress("t1", 408, "Request Timeout", True)
             assert wire.endpoint.calls == 1
 
+    def test_our_refer_is_for_a_call_that_the_peer_has_not(self) -> None:
+        """
+        481: the call is over with it (RFC 5057 §5.1).
+        """
+        wire = talking()
+        wire.see(wire.endpoint.refer("t1", "sip:carol@example.com", 0.0))
+        assert wire.receive(response(wire.last_request(), "481 Gone")) == [
+            "BYE sip:alice@192.0.2.9",
+            Ended("t1", "peer", "refused", 481, "Gone"),
+        ]
+
 
 class TestSessionTimer:
     """RFC 4028 in a call."""
