@@ -1,8 +1,8 @@
 """Transfer: one attempt to connect the caller with somebody else, as decisions. Pure.
 
     refer      asking ── 2xx ──▶ leaving ── the caller's BYE, or ours after 2 s ──▶ over
-                 │  └── failed ──▶ over: the model is told, and goes on
-                 └── not taken: 405, 501, ... ──▶ bridge
+                 │  └── failed, or not decided in time ──▶ over: the model is told, and goes on
+                 └── not taken: 405, no answer, ... ──▶ bridge
     bridge     dialling ── 2xx ──▶ joined ── BYE of either ──▶ over
                  └── refused, or no answer in 45 s ──▶ over: the model is told, and goes on
     attended   as bridge, until joined ──▶ attending ── 2xx ──▶ leaving ──▶ over
@@ -25,8 +25,9 @@ from .record import TransferBy
 
 RINGING = 45.0  # s that a target may ring
 GRACE = 2.0  # s that the peer has for its BYE when the transfer succeeded
-# The answers to a REFER that mean "not like this", rather than something about the target.
-NO_REFER = frozenset({400, 403, 405, 420, 488, 501, 603, 606})
+# The answers to a REFER that mean "not like this", rather than something about the target; 408:
+# there was none.
+NO_REFER = frozenset({400, 401, 403, 405, 407, 408, 420, 488, 501, 603, 606})
 
 State = Literal["begun", "asking", "dialling", "joined", "attending", "leaving", "over"]
 
@@ -99,7 +100,7 @@ class Transfer:
         self._entry = entry
         self._by: TransferBy = by if refers else "bridge"
         self._wall = wall
-        self._taken = False  # the peer took our REFER, and said something of the target
+        self._taken = False  # the peer took our REFER: what it says now is of the target
         self._target_gone = False
 
     @property
@@ -130,7 +131,8 @@ class Transfer:
     def _asked(self, status: int, *, final: bool, now: float) -> list[Step]:
         if not final:
             self._taken, self.ending = True, TRANSFERRED  # it may say BYE before it says 200
-            self._entry.status = status
+            if status < 200:  # else it is of the REFER
+                self._entry.status = status
             return [RingBack()] if status in (180, 183) else []
         if 200 <= status < 300:
             self._entry.status, self._entry.answered_at = status, self._wall(now)
@@ -138,7 +140,7 @@ class Transfer:
         self.ending = None
         if not self._taken and status in NO_REFER:
             return self._dial(now)
-        return self._fail(status, now)
+        return self._fail(status if status >= 300 else 408, now)  # it never came to an end
 
     def _attended(self, status: int, *, final: bool, now: float) -> list[Step]:
         if not final:

@@ -152,9 +152,10 @@ class Referred:
 class ReferralProgress:
     """What became of our REFER: what the peer's NOTIFY said of the call that it makes.
 
-    `final`: nothing follows. A refused REFER is one final progress with the status of the refusal;
-    a peer that took it and will not tell (RFC 4488) is a final 202, one that falls silent the last
-    status that it told, or 408.
+    A 2xx that is not final: it took the REFER, and there is no word of the target yet. `final`:
+    nothing follows. A refused REFER is one final progress with the status of the refusal; a peer
+    that took it and will not tell (RFC 4488) is a final 202, one that falls silent, or never comes
+    to an end, the last status that it told, or 408.
     """
 
     call: str

@@ -3,7 +3,7 @@
 Pure. One object a call, which belongs to the call's INVITE usage and lives in its dialog:
 
     we ask      REFER ──▶ 202, NOTIFY 100, 180, ... ──▶ NOTIFY 200-699: the end, told once
-                      └─▶ 300-699, silence ───────────────────────────▶ the end, told once
+                      └─▶ 300-699, silence, 180 s ────────────────────▶ the end, told once
     we are      REFER ──▶ Referred ──accept──▶ 202, NOTIFY 100 ──report──▶ NOTIFY, the last one
     asked                          └─refuse──▶ 300-699                     terminated;noresource
 
@@ -32,7 +32,7 @@ from .replaces import Replaces
 from .uac import Attempt, UserAgentClient, Way
 
 LIFETIME = 60.0  # s that a subscription lasts without a word, ours and, untold, the peer's
-PATIENCE = 180.0  # s without a word after which a referral has failed, whatever its lifetime
+PATIENCE = 180.0  # s after which a referral has failed: ours undecided, the peer's without a word
 MAX_REASON = 256  # characters
 
 _STATUS_LINE = re.compile(
@@ -52,6 +52,7 @@ class _Asked:
     """Our REFER, and the last word of the call that the peer makes."""
 
     attempt: Attempt
+    latest: float  # when it has failed, however often the peer says that it tries
     status: int = 408  # as long as there is none
     reason: str = phrase(408)
     until: float | None = None  # when we stop waiting; None: the REFER itself has no answer yet
@@ -141,7 +142,7 @@ class Referrals:
         if quiet:
             headers += [_SILENT, ("Supported", "norefersub")]
         attempt, outputs = self._send("REFER", headers, b"", now)
-        self._asked = _Asked(attempt)
+        self._asked = _Asked(attempt, now + PATIENCE)
         return outputs
 
     def receive_notify(self, server: Server, now: float) -> list[Output]:
@@ -169,7 +170,7 @@ class Referrals:
             return self._conclude(asked)
         expires = param(params, "expires") or ""
         lifetime = float(expires) if _SECONDS.fullmatch(expires) else LIFETIME
-        asked.until = now + min(lifetime, PATIENCE)
+        asked.until = min(now + lifetime, asked.latest)
         return [self._progress(asked, final=False)] if word else []
 
     def _conclude(self, asked: _Asked) -> list[Output]:
@@ -186,9 +187,10 @@ class Referrals:
         if _wants_silence(response):  # RFC 4488 §4: there will be no NOTIFY
             asked.status, asked.reason = 202, phrase(202)
             return self._conclude(asked)
-        if asked.until is None:
-            asked.until = now + LIFETIME
-        return []
+        if asked.until is not None:  # a NOTIFY was faster
+            return []
+        asked.until = now + LIFETIME
+        return [ReferralProgress(self._call, response.status, phrase(response.status), False)]
 
     # we are asked
 

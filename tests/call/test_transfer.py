@@ -91,7 +91,21 @@ class TestRefer:
         assert attempt.caller_ended(106) == []
         assert attempt.entry.status == 100
 
-    def test_a_bye_before_any_word_is_a_hang_up(self) -> None:
+    def test_a_bye_instead_of_any_word(self) -> None:
+        """It took the REFER: many say nothing more, and are gone."""
+        attempt = referring()
+        attempt.told(202)
+        assert attempt.ending == TRANSFERRED
+        attempt.caller_ended(101)
+        assert attempt.entry.status is None
+
+    def test_one_that_is_never_decided(self) -> None:
+        attempt = referring()
+        attempt.told(180)
+        assert attempt.ends(180) == [GoOn({"error": "no_answer", "status": 408})]
+        assert attempt.entry.status == 408
+
+    def test_a_bye_before_it_took_it_is_a_hang_up(self) -> None:
         attempt = referring()
         attempt.caller_ended(101)
         assert attempt.ending is None
@@ -112,8 +126,9 @@ class TestRefer:
 
     @pytest.mark.parametrize("status", sorted(NO_REFER))
     def test_a_target_that_says_the_same_is_not(self, status: int) -> None:
+        """Though it may be the first that we hear of her."""
         attempt = referring()
-        attempt.told(100)
+        attempt.told(202)
         (step,) = attempt.ends(status)
         assert isinstance(step, GoOn)
 

@@ -186,6 +186,21 @@ class TestRefer:
 
         run(main())
 
+    def test_a_peer_that_has_no_such_call(self, tmp_path: Path) -> None:
+        """481: it is over with that (RFC 5057 §5.1), and nobody is called."""
+
+        async def main() -> None:
+            async with referring(tmp_path, Referring(refuses=481)) as (home, phone, other, sip):
+                await asked(phone)
+                record = await home.record()
+                assert len(sip.requests("BYE")) == 1
+                assert other.invite is None
+            assert (record["ended_by"], record["cause"]) == ("caller", "refused")
+            assert record["sip_status"] == 481
+            assert record["transfers"][0]["ended_at"]
+
+        run(main())
+
     def test_a_caller_who_hangs_up_before_any_word_hung_up(self, tmp_path: Path) -> None:
         async def main() -> None:
             how = Referring(tells=(), every=1.0)
@@ -297,7 +312,7 @@ class TestAskedOfUs:
                         b"SIP/2.0 180 Ringing",
                         b"SIP/2.0 200 OK",
                     ]
-                    assert [it.status for it in phone.progress] == [100, 180, 200]
+                    assert [it.status for it in phone.progress] == [202, 100, 180, 200]
                 other.hang_up()
                 record = await home.record()
                 assert home.holds_nothing()

@@ -258,7 +258,7 @@ class TestTwoEndpoints:
             pair = play([*before, *order], ringing=False, copies=copies)
             assert_at_rest(pair, " ".join(order), within=SOON)
             told = [it for it in pair.events["a"] if isinstance(it, ReferralProgress)]
-            assert [it.final for it in told] in ([], [True], [False], [False, True]), order
+            assert not any(it.final for it in told[:-1]), order
 
 
 def hear(wire: Wire, data: bytes) -> None:

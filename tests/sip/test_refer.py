@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.sip.agent import UserAgent
+from gateway.sip.agent import UserAgent, phrase
 from gateway.sip.dialog import Dialog
 from gateway.sip.digest import Credentials
 from gateway.sip.event import Event, Locate, Output, ReferralProgress, Referred, Transmit
@@ -150,7 +150,7 @@ def referring(**how: object) -> Line:
 def accepted(**how: object) -> Line:
     """Our REFER to Bob was answered 202."""
     line = referring(**how)
-    assert line.answers(line.last, "202 Accepted") == []
+    assert line.answers(line.last, "202 Accepted") == [progress(202, "Accepted")]
     return line
 
 
@@ -278,9 +278,10 @@ class TestOutcome:
 
     @pytest.mark.parametrize("status", ["200 OK", "202 Accepted", "299 Fine"])
     def test_any_2xx_takes_it(self, status: str) -> None:
-        """RFC 6665 §8.3.1 has made 202 an ordinary 200."""
+        """RFC 6665 §8.3.1 has made 202 an ordinary 200. It is told that the REFER was taken."""
         line = referring()
-        assert line.answers(line.last, status) == []
+        took = phrase(int(status[:3]))
+        assert line.answers(line.last, status) == [progress(int(status[:3]), took)]
         assert line.notifies("200 OK", "terminated")[1:] == [progress(200, "OK", final=True)]
 
     @pytest.mark.parametrize(
@@ -337,6 +338,14 @@ class TestSilence:
         line = accepted()
         line.notifies("183 Session Progress", f"active;expires={expires}")
         assert line.wait(200.0) == [(at, progress(183, "Session Progress", final=True))]
+
+    def test_a_peer_that_tries_for_ever(self) -> None:
+        """Each NOTIFY renews the subscription; the caller is not kept for longer by that."""
+        line = accepted()
+        for at in range(0, 180, 50):
+            line.now = float(at)
+            line.notifies("100 Trying")
+        assert line.wait(300.0) == [(180.0, progress(100, "Trying", final=True))]
 
     def test_the_late_202_gives_no_more_time_than_the_notify_did(self) -> None:
         line = referring()
@@ -463,7 +472,7 @@ class TestQuiet:
     def test_the_peer_does_not_know_how(self) -> None:
         """§4: then there is a subscription as ever."""
         line = referring(quiet=True)
-        assert line.answers(line.last, "202 Accepted") == []
+        assert line.answers(line.last, "202 Accepted") == [progress(202, "Accepted")]
         assert line.notifies("200 OK", "terminated")[1:] == [progress(200, "OK", final=True)]
 
     def test_the_peer_asks_for_it(self) -> None:
