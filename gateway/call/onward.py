@@ -9,7 +9,7 @@ the world at our cost by a REFER.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Literal
 from urllib.parse import quote
@@ -40,7 +40,7 @@ class Onward:
         """A place as it stands in a Refer-To: a number is one of the trunk's."""
         way = self.carrier
         target = Uri.parse(uri)
-        return str(_at(target, way.uri)) if way and target.scheme == "tel" else uri
+        return str(way.number(_user(target))[0]) if way and target.scheme == "tel" else uri
 
     def destination(self, uri: str, *, caller: str | None, headers: Headers) -> Destination | None:
         """How we call a place ourselves; None: there is no way to it.
@@ -49,10 +49,10 @@ class Onward:
         """
         way, target = self.carrier, Uri.parse(uri)
         if way is None:
-            return None if target.scheme == "tel" else self._call(uri, None, caller, headers)
+            return None if target.scheme == "tel" else self._call(target, None, caller, headers)
         if target.scheme == "tel" or _same(target, way.uri):
-            return self._call(str(_at(target, way.uri)), None, caller, headers)
-        return self._call(uri, str(replace(way.uri, user=None)), caller, headers)
+            return self._call(*way.number(_user(target)), caller, headers)
+        return self._call(target, way.proxy, caller, headers)
 
     def asked(self, target: str, *, caller: str | None, headers: Headers) -> Destination | None:
         """How we call whom the peer wants us to (Refer-To); None: it may not want that."""
@@ -79,13 +79,13 @@ class Onward:
         return target.scheme in ("sip", "sips") and any(address in it for it in self.allow)
 
     def _call(
-        self, target: str, route: str | None, caller: str | None, headers: Headers
+        self, target: Uri, route: Uri | None, caller: str | None, headers: Headers
     ) -> Destination:
         way = self.carrier
         user = caller or (way.user if way else None) or ANONYMOUS
         return Destination(
-            target=target,
-            route=route,
+            target=str(target),
+            route=str(route) if route else None,
             from_user=quote(user, safe=SAFE),
             from_host=way.host if way else None,
             headers=tuple(headers),
@@ -93,12 +93,12 @@ class Onward:
         )
 
 
-def _at(target: Uri, way: Uri) -> Uri:
-    """The same user, as the trunk's way out has it; a number without its visual separators."""
+def _user(target: Uri) -> str:
+    """Whom it means; a number without its visual separators."""
     user = target.user or ""
     if target.scheme == "tel":
-        user = "".join(character for character in user if character not in "-.()")
-    return Uri(way.scheme, user, way.host, way.port, way.params)
+        return "".join(character for character in user if character not in "-.()")
+    return user
 
 
 def _same(target: Uri, way: Uri) -> bool:

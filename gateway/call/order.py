@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import quote
 
@@ -68,6 +68,18 @@ class Carrier:
     domain: str | None = None  # whose numbers are called, where `uri` is the way there only
     credentials: Credentials | None = None
 
+    def number(self, user: str) -> tuple[Uri, Uri | None]:
+        """The Request-URI of a number of theirs, and the proxy on the way if that is another."""
+        way = self.uri
+        if self.domain:
+            return Uri(way.scheme, user, self.domain), self.proxy
+        return Uri(way.scheme, user, way.host, way.port, way.params), None
+
+    @property
+    def proxy(self) -> Uri:
+        """The way to them, as a route."""
+        return replace(self.uri, user=None, headers="")
+
 
 def read(body: Any) -> Order:
     """An order out of JSON; raises OrderError."""
@@ -120,9 +132,8 @@ def destination(order: Order, carrier: Carrier) -> Destination:
 
 def _target(to: str, carrier: Carrier) -> tuple[Uri, Uri | None]:
     """The Request-URI, and the proxy on the way where that does not say it."""
-    way = carrier.uri
     if to.lower().startswith(("sip:", "sips:")):
-        return _sip(to, way)
+        return _sip(to, carrier)
     if to.lower().startswith("tel:"):
         number, _, params = to[4:].partition(";")
         if params and not params.lower().startswith("phone-context="):
@@ -132,13 +143,11 @@ def _target(to: str, carrier: Carrier) -> tuple[Uri, Uri | None]:
     number = _SEPARATORS.sub("", number)
     if not _NUMBER.fullmatch(number):
         raise OrderError("to", "expected a number (+, digits, * and #), or a tel: or sip: URI")
-    user = quote(number, safe="+*")
-    if carrier.domain:
-        return Uri(way.scheme, user, carrier.domain), _proxy(way)
-    return Uri(way.scheme, user, way.host, way.port, way.params), None
+    return carrier.number(quote(number, safe="+*"))
 
 
-def _sip(to: str, way: Uri) -> tuple[Uri, Uri | None]:
+def _sip(to: str, carrier: Carrier) -> tuple[Uri, Uri | None]:
+    way = carrier.uri
     try:
         uri = Uri.parse(to)
     except SipError:
@@ -149,11 +158,7 @@ def _sip(to: str, way: Uri) -> tuple[Uri, Uri | None]:
         raise OrderError("to", "expected a sip: URI without parameters and headers")
     if (uri.host.lower(), uri.port) in ((way.host.lower(), way.port), (way.host.lower(), None)):
         return Uri(uri.scheme, uri.user, way.host, way.port, way.params), None
-    return uri, _proxy(way)
-
-
-def _proxy(way: Uri) -> Uri:
-    return Uri(way.scheme, None, way.host, way.port, way.params)
+    return uri, carrier.proxy
 
 
 def _text(given: Mapping[str, Any], name: str, what: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from ipaddress import ip_network
 
 import pytest
@@ -49,6 +50,15 @@ class TestPlaces:
         assert to.target == "sip:sales@elsewhere.example"
         assert to.route == "sip:pbx.example:5070;transport=tcp"
         assert to.from_user == "74951234567"  # whose trunk it is
+
+    def test_the_way_is_not_the_domain(self) -> None:
+        """Numbers are those of the domain, whatever proxy stands before it."""
+        pbx = Onward(carrier=replace(CARRIER, domain="provider.example"))
+        to = pbx.destination("tel:+7495", caller=None, headers=())
+        assert to
+        assert to.target == "sip:+7495@provider.example"
+        assert to.route == "sip:pbx.example:5070;transport=tcp"
+        assert pbx.referral("tel:+7495") == "sip:+7495@provider.example"
 
     def test_a_neighbour_has_no_way_out(self) -> None:
         to = Onward().destination("sip:sales@10.0.0.9", caller=None, headers=())

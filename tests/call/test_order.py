@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -124,6 +125,11 @@ class TestTarget:
     def test_elsewhere_through_the_trunk(self) -> None:
         made = destination(order(to="sip:anna@example.org"), PROVIDER)
         assert made.target == "sip:anna@example.org"
+        assert made.route == "sip:sip.provider.example;transport=tcp"
+
+    def test_the_way_is_not_the_domain(self) -> None:
+        made = destination(order(to="100"), replace(PROVIDER, domain="provider.example"))
+        assert made.target == "sip:100@provider.example"
         assert made.route == "sip:sip.provider.example;transport=tcp"
 
     def test_the_transport_of_the_trunk(self) -> None:
