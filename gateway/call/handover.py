@@ -26,7 +26,19 @@ from .prepare import Refused, host_towards, open_port
 from .relay import Relay, Side
 from .talk import Talk
 from .telephone import Telephone
-from .transfer import Dial, Drop, GoOn, Join, Leave, Refer, Release, RingBack, Step, Transfer
+from .transfer import (
+    Dial,
+    Drop,
+    GoOn,
+    Join,
+    Leave,
+    Listen,
+    Refer,
+    Release,
+    RingBack,
+    Step,
+    Transfer,
+)
 
 DECLINE, UNAVAILABLE = 603, 503
 
@@ -120,7 +132,8 @@ class Handover:
     def silent_at(self) -> float | None:
         """When a caller or a target without RTP is given up; None: never."""
         if self._joint:
-            return self._joint.relay.silent_at
+            relay, rings = self._joint.relay, self.transfer.state == "dialling"
+            return relay.silent_of(relay.caller) if rings else relay.silent_at
         if self.transfer.state in ("asking", "leaving"):
             return None  # where the peer has the sound meanwhile is not our affair
         return self._talk.silent_at
@@ -136,6 +149,7 @@ class Handover:
             self._target.hang_up(None)
             self._target.leave()
         if self._port:
+            self._port.watch(None)
             self._x.ports.release(self._port, self._x.clock(), announced=self._target.announced)
             self._port = None
 
@@ -185,6 +199,8 @@ class Handover:
                     self._host.start(self._dial())
                 case RingBack():
                     self._talk.line.ring = self._talk.line.ring or Signal(RING_BACK, RATE)
+                case Listen() if self._port:
+                    self._port.watch(self._heard)
                 case Join():
                     self._join()
                 case Release():
@@ -229,6 +245,8 @@ class Handover:
     def _join(self) -> None:
         """From here on the two hear each other, and the engine has nothing to do for either."""
         line, media, now = self._talk.line, self._target.media, self._x.clock()
+        if self._joint:
+            self._joint.relay.target.last_packet_at = now  # it may have been silent until now
         if self._joint or media is None or self._port is None:
             return
         self._x.engine.remove(self._talk.leg)
@@ -248,6 +266,13 @@ class Handover:
             relay, self._talk.leg.port, self._port, clock=self._x.clock, broke=self._host.failed
         )
         self._x.engine.join(self._joint)
+
+    def _heard(self) -> None:
+        """A target that still rings sends sound of its own: until then, ours was heard."""
+        try:
+            self._perform([Join()])
+        except Exception as error:  # a border: the loop that called is not at fault
+            self._host.failed(error)
 
     def _part(self) -> None:
         """Join them no longer; what passed counts as the call's."""

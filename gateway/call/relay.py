@@ -190,9 +190,11 @@ class Relay:
     @property
     def silent_at(self) -> float | None:
         """When a side without RTP is given up; None: never."""
+        due = (self.silent_of(self.caller), self.silent_of(self.target))
+        return min((at for at in due if at is not None), default=None)
+
+    def silent_of(self, side: Side) -> float | None:
+        """When this side is given up; None: never."""
         if not self._rtp_timeout:
             return None
-        return min(
-            side.last_packet_at + (HOLD_TIMEOUT if side.quiet else self._rtp_timeout)
-            for side in (self.caller, self.target)
-        )
+        return side.last_packet_at + (HOLD_TIMEOUT if side.quiet else self._rtp_timeout)

@@ -50,8 +50,13 @@ class RingBack:
 
 
 @dataclass(frozen=True, slots=True)
+class Listen:
+    """Join them with the first sound of the target: early media (RFC 3960 §3.2)."""
+
+
+@dataclass(frozen=True, slots=True)
 class Join:
-    """Let caller and target hear each other: early media, or the answer."""
+    """Let caller and target hear each other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +83,7 @@ class GoOn:
     error: Mapping[str, Any]
 
 
-Step = Refer | Dial | RingBack | Join | Release | Drop | Leave | GoOn
+Step = Refer | Dial | RingBack | Listen | Join | Release | Drop | Leave | GoOn
 
 TRANSFERRED = Ending("model", "transferred")
 
@@ -166,11 +171,11 @@ class Transfer:
         return [RingBack(), Dial()]
 
     def rings(self, status: int, *, early: bool) -> list[Step]:
-        """The target is being reached; `early`: it can be heard already (RFC 3960)."""
+        """The target is being reached; `early`: it may be heard already."""
         if self.state != "dialling":
             return []
         self._entry.status = status
-        return [Join()] if early else []
+        return [Listen()] if early else []
 
     def answered(self, now: float) -> list[Step]:
         """The target picked up."""

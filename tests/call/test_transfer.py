@@ -17,6 +17,7 @@ from gateway.call.transfer import (
     GoOn,
     Join,
     Leave,
+    Listen,
     Refer,
     Release,
     RingBack,
@@ -166,7 +167,7 @@ class TestBridge:
 
     def test_early_media_is_heard(self) -> None:
         attempt = dialling()
-        assert attempt.rings(183, early=True) == [Join()]
+        assert attempt.rings(183, early=True) == [Listen()]
 
     def test_a_busy_target_gives_the_caller_back(self) -> None:
         attempt = dialling()

@@ -208,6 +208,37 @@ def test_early_media_is_heard_before_the_answer(tmp_path: Path) -> None:
     run(main())
 
 
+def test_a_target_that_rings_in_silence(tmp_path: Path) -> None:
+    """Many send a session description and no sound until they answer (RFC 3960 §3.2): the caller
+    hears our ring-back, and nobody is given up for it."""
+
+    async def main() -> None:
+        answering = Answering(after=15.0, early=True)
+        config = {**trunk(), "media": {"rtp_timeout": 5}}
+        async with two_phones(tmp_path, answering=answering, config=config) as (home, phone, other):
+            send = home.network.send
+
+            def cut(data: bytes, source: tuple[str, int], target: tuple[str, int]) -> None:
+                if source[0] != "10.0.1.2" or source[1] == 5060:
+                    send(data, source, target)
+
+            home.network.send = cut  # type: ignore[method-assign] # it says nothing
+            await asked(phone)
+            await until(lambda: other.invite is not None)
+            began = now()
+            await other.called()
+            home.network.send = send  # type: ignore[method-assign]
+            assert likeness(sound(phone, began), samples(RING_BACK, 8000)[:8000]) > 0.98
+            began, a, b = now(), noise(1, seed=11), noise(1, seed=12)
+            await asyncio.gather(phone.say(a), other.say(b))
+            await asyncio.sleep(0.2)
+            assert likeness(sound(other, began), a[800:6000]) > 0.98
+            assert likeness(sound(phone, began), b[800:6000]) > 0.98
+            assert is_unbroken(phone)
+
+    run(main())
+
+
 @pytest.mark.parametrize(
     ("answering", "error", "status"),
     [
