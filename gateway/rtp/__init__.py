@@ -1,9 +1,10 @@
-"""Sound as packets: RFC 3550 without its control protocol, and digits of RFC 4733.
+"""Sound as packets: RFC 3550, and digits of RFC 4733.
 
 packet.py     12 bytes of header and what follows, in and out; modular arithmetic
 source.py     whose packets are the caller's, and where ours go
 reorder.py    packets in order, missing time named
 reception.py  loss and jitter as RFC 3550 counts them
+rtcp.py       reports and goodbyes, in and out
 dtmf.py       telephone-events to digits, and back
 port.py ●     UDP ports, their pool and its quarantine
 
