@@ -2,11 +2,24 @@
 
 Counts what the network did; what the listener missed is in reorder.py. Loss is
 expected less received, so a duplicate hides a loss, and it may be negative, as the RFC has it.
+The call's counts are over all it received; `stream` is what a report says of the present SSRC.
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from .packet import MAX_DROPOUT, MAX_MISORDER, Packet, sequence_delta, timestamp_delta
+
+
+class Stream(NamedTuple):
+    """What came of one SSRC since it began, or began anew. §6.4.1."""
+
+    ssrc: int
+    highest: int  # sequence, with its cycles above the 16 bits
+    expected: int  # packets
+    received: int
+    jitter: int  # timestamp units
 
 
 class Reception:
@@ -18,6 +31,8 @@ class Reception:
         self._ssrc: int | None = None
         self._next = 0  # sequence
         self._expected = 0
+        self._first = 0  # sequence of the present stream
+        self._before = (0, 0)  # expected and received in those before it
         self._timestamp: int | None = None
         self._arrival = 0.0  # s
         self._jitter = 0.0  # in timestamp units
@@ -29,6 +44,25 @@ class Reception:
     @property
     def jitter_ms(self) -> float:
         return self._jitter * 1000 / self._clock_rate
+
+    @property
+    def expected(self) -> int:
+        """Packets that were sent to us, as far as their sequence tells."""
+        return self._expected
+
+    @property
+    def stream(self) -> Stream | None:
+        """The present stream; None before the first packet."""
+        if self._ssrc is None:
+            return None
+        expected, received = self._expected - self._before[0], self.received - self._before[1]
+        highest = (self._first + expected - 1) & 0xFFFFFFFF
+        return Stream(self._ssrc, highest, expected, received, int(self._jitter))
+
+    def retime(self, clock_rate: int) -> None:
+        """Go on at another clock rate (Hz): the payload type changed. RFC 7160 §4."""
+        self._jitter *= clock_rate / self._clock_rate
+        self._clock_rate, self._timestamp = clock_rate, None
 
     def receive(self, packet: Packet, samples: int, now: float) -> None:
         """Count a packet of the locked source.
@@ -54,7 +88,8 @@ class Reception:
     def _jump(self, packet: Packet) -> None:
         ahead = sequence_delta(packet.sequence, self._next)
         if packet.ssrc != self._ssrc or not -MAX_MISORDER <= ahead < MAX_DROPOUT:
-            self._ssrc, self._timestamp = packet.ssrc, None
+            self._before = self._expected, self.received - 1
+            self._ssrc, self._first, self._timestamp = packet.ssrc, packet.sequence, None
             ahead = 0
         if ahead >= 0:
             self._expected += ahead + 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.rtp.packet import Packet
-from gateway.rtp.reception import Reception
+from gateway.rtp.reception import Reception, Stream
 
 
 def sound(sequence: int, *, timestamp: int | None = None, ssrc: int = 1) -> Packet:
@@ -80,3 +80,46 @@ def test_digits_and_new_clocks_do_not_disturb_jitter() -> None:
     reception.receive(sound(4, timestamp=1_000_160), 160, 0.08)
     assert (reception.received, reception.lost) == (5, 0)
     assert reception.jitter_ms == pytest.approx(0, abs=1e-6)
+
+
+class TestStream:
+    """What a report says of the present SSRC, RFC 3550 §6.4.1."""
+
+    def test_nothing_has_come(self) -> None:
+        assert Reception(8000).stream is None
+
+    def test_highest_counts_the_cycles(self) -> None:
+        """A.1: from where the stream began; 65,534 to 65,541 is one cycle on."""
+        assert received([65534, 65535, 65536, 65541]).stream == Stream(1, 0x10005, 8, 4, 0)
+
+    def test_late_and_twice_do_not_raise_it(self) -> None:
+        assert received([1, 4, 2, 2]).stream == Stream(1, 4, 4, 4, 0)
+
+    def test_another_ssrc_is_counted_for_itself(self) -> None:
+        reception = received([10, 11, 13])
+        for sequence in (500, 502):
+            reception.receive(sound(sequence, ssrc=2), 160, 1.0)
+        assert reception.stream == Stream(2, 502, 3, 2, 20)
+        assert (reception.expected, reception.received, reception.lost) == (7, 5, 2)
+
+    def test_a_restart_is_too(self) -> None:
+        """A.1: init_seq."""
+        assert received([10, 11, 40_000, 40_001]).stream == Stream(1, 40_001, 2, 2, 0)
+
+    def test_jitter_is_in_timestamp_units(self) -> None:
+        reception = Reception(8000)
+        reception.receive(sound(0), 160, 0.00)
+        reception.receive(sound(1), 160, 0.04)  # 20 ms late
+        assert reception.stream == Stream(1, 1, 2, 2, 10)
+
+
+def test_jitter_goes_on_at_another_clock_rate() -> None:
+    """RFC 7160 §4: the spacing over the change says nothing, the milliseconds stay."""
+    reception = Reception(8000)
+    reception.receive(sound(0), 160, 0.000)
+    reception.receive(sound(1), 160, 0.036)
+    reception.retime(48_000)
+    assert reception.jitter_ms == pytest.approx(1.0)
+    reception.receive(sound(2, timestamp=5_000_000), 960, 0.040)
+    reception.receive(sound(3, timestamp=5_000_960), 960, 0.076)
+    assert reception.jitter_ms == pytest.approx(1.0 + 15 / 16)
