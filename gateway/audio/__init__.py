@@ -1,7 +1,7 @@
 """Sound as frames: what lies between the samples of a packet and the samples of the model.
 
 frame.py      what a run of samples is, and how long a frame is
-codec.py      G.711: bytes of a packet <-> samples (ITU-T G.711)
+g711.py       G.711: bytes of a packet <-> samples (ITU-T G.711)
 resample.py   8, 16, 24, 44.1 and 48 kHz into each other, as a stream
 conceal.py    something to hear where a packet was lost
 tone.py       ring-back and digits that we make

@@ -23,8 +23,8 @@ from typing import NamedTuple
 import numpy as np
 import pybase64
 
-from .codec import codec
 from .frame import FRAME_MS, Samples, silence
+from .g711 import codec
 
 START_FRAMES = 2  # speech begins when this much waits, so that one late delta is not heard
 HISTORY = 500  # frames (10 s) of which the heard position is remembered, for the onset

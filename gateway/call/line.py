@@ -21,9 +21,9 @@ from typing import Protocol
 
 import numpy as np
 
-from gateway.audio.codec import codec as codec_of
 from gateway.audio.conceal import Concealer
 from gateway.audio.frame import FRAME_MS, Samples, silence
+from gateway.audio.g711 import codec as codec_of
 from gateway.audio.playout import Heard, Part, Playout
 from gateway.audio.resample import Resampler
 from gateway.audio.tone import Signal

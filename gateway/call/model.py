@@ -14,8 +14,8 @@ from typing import Protocol
 
 import structlog
 
-from gateway.audio.codec import codec
 from gateway.audio.frame import Samples
+from gateway.audio.g711 import codec
 from gateway.realtime.client import BackendError, Connection, Connector
 from gateway.realtime.events import (
     ClientEvent,

@@ -15,7 +15,7 @@ telephone-event, another packet time, RTCP.
 
 from __future__ import annotations
 
-from gateway.audio.codec import codec
+from gateway.audio.g711 import codec
 from gateway.rtp.packet import (
     MAX_DROPOUT,
     MAX_MISORDER,

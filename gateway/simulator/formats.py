@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from gateway.audio.codec import codec
 from gateway.audio.frame import Samples
+from gateway.audio.g711 import codec
 
 _CODECS = {"audio/pcmu": "PCMU", "audio/pcma": "PCMA"}
 

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gateway.audio.codec import codec
 from gateway.audio.frame import Samples, silence
+from gateway.audio.g711 import codec
 from gateway.rtp.dtmf import DigitSender
 from gateway.rtp.packet import Packet, RtpError, encode, parse, timestamp_delta
 from gateway.rtp.port import PortPool, RtpPort, RtpPorts

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.audio.codec import codec
+from gateway.audio.g711 import codec
 from gateway.audio.playout import Heard, Part, Playout
 
 RATE = 24000

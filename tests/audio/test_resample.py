@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.audio.codec import codec
 from gateway.audio.frame import Samples, frame_samples, silence
+from gateway.audio.g711 import codec
 from gateway.audio.resample import RATES, Resampler
 
 PAIRS = sorted(permutations(RATES, 2))

@@ -7,8 +7,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from gateway.audio.codec import codec
 from gateway.audio.frame import Samples
+from gateway.audio.g711 import codec
 from gateway.audio.tone import DIGITS, RING_BACK, Signal, Tone, peak, samples
 
 RATES = [8000, 16000, 24000, 44100, 48000]

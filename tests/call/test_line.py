@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gateway.audio.codec import codec
 from gateway.audio.frame import Samples
+from gateway.audio.g711 import codec
 from gateway.audio.playout import Part, Playout
 from gateway.audio.tone import DIGITS, RING_BACK, Signal, samples
 from gateway.call.digits import Digits

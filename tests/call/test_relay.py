@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gateway.audio.codec import codec
+from gateway.audio.g711 import codec
 from gateway.call.line import FRAME, Start
 from gateway.call.record import RtpCounts
 from gateway.call.relay import HOLD_TIMEOUT, Relay, Side

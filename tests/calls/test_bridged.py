@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gateway.audio.codec import codec
 from gateway.audio.frame import Samples
+from gateway.audio.g711 import codec
 from gateway.audio.tone import RING_BACK, samples
 from gateway.rtp.dtmf import DigitReceiver
 from gateway.simulator.phone import Answering, Heard, Phone

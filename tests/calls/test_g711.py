@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from gateway.audio.codec import codec
+from gateway.audio.g711 import codec
 from gateway.simulator.phone import Phone
 from tests.clock import run
 

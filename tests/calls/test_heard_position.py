@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from gateway.audio.codec import codec
+from gateway.audio.g711 import codec
 from gateway.rtp.packet import Packet, parse, timestamp_delta
 from gateway.simulator.phone import Phone
 from gateway.simulator.speech import resample

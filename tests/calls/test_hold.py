@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gateway.audio.codec import codec
+from gateway.audio.g711 import codec
 from gateway.rtp.packet import timestamp_delta
 from gateway.simulator.phone import Heard, Phone
 from gateway.simulator.speech import resample

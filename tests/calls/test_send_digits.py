@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gateway.audio.codec import codec
+from gateway.audio.g711 import codec
 from gateway.audio.tone import DIGITS, samples
 from gateway.rtp.dtmf import DigitReceiver
 from gateway.simulator.phone import Heard, Phone

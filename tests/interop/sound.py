@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from gateway.audio.codec import codec
 from gateway.audio.frame import Samples, silence
+from gateway.audio.g711 import codec
 from gateway.rtp.packet import Packet, encode
 from gateway.simulator.speech import NOISE_CHARACTER, Noise
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gateway.audio.codec import codec
 from gateway.audio.frame import Samples
+from gateway.audio.g711 import codec
 from gateway.rtp.dtmf import DigitSender
 from gateway.rtp.packet import Packet, RtpError, encode, parse
 from gateway.sdp.description import parse as parse_sdp

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.audio.codec import codec
 from gateway.audio.frame import Samples
+from gateway.audio.g711 import codec
 from gateway.sdp.description import parse
 from tests.calls.house import House, Sip, house, noise
 from tests.clock import Network, run
