@@ -5,6 +5,7 @@ source.py     whose packets are the caller's, and where ours go
 reorder.py    packets in order, missing time named
 reception.py  loss and jitter as RFC 3550 counts them
 rtcp.py       reports and goodbyes, in and out
+reports.py    one call's RTCP: when, what, and what theirs mean
 srtp.py       packets that nobody else reads or forges: RFC 3711
 dtmf.py       telephone-events to digits, and back
 port.py ●     UDP ports, their pool and its quarantine

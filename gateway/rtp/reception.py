@@ -16,10 +16,15 @@ class Stream(NamedTuple):
     """What came of one SSRC since it began, or began anew. §6.4.1."""
 
     ssrc: int
-    highest: int  # sequence, with its cycles above the 16 bits
+    first: int  # sequence
     expected: int  # packets
     received: int
     jitter: int  # timestamp units
+
+    @property
+    def highest(self) -> int:
+        """The latest sequence, with its cycles above the 16 bits."""
+        return (self.first + self.expected - 1) & 0xFFFFFFFF
 
 
 class Reception:
@@ -56,8 +61,7 @@ class Reception:
         if self._ssrc is None:
             return None
         expected, received = self._expected - self._before[0], self.received - self._before[1]
-        highest = (self._first + expected - 1) & 0xFFFFFFFF
-        return Stream(self._ssrc, highest, expected, received, int(self._jitter))
+        return Stream(self._ssrc, self._first, expected, received, int(self._jitter))
 
     def retime(self, clock_rate: int) -> None:
         """Go on at another clock rate (Hz): the payload type changed. RFC 7160 §4."""
