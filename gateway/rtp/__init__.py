@@ -7,6 +7,7 @@ reception.py  loss and jitter as RFC 3550 counts them
 rtcp.py       reports and goodbyes, in and out
 reports.py    one call's RTCP: when, what, and what theirs mean
 srtp.py       packets that nobody else reads or forges: RFC 3711
+quality.py    how the call sounds, as a number: the E-model
 dtmf.py       telephone-events to digits, and back
 port.py ●     UDP ports, their pool and its quarantine
 
