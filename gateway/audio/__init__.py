@@ -1,7 +1,11 @@
 """Sound as frames: what lies between the samples of a packet and the samples of the model.
 
 frame.py      what a run of samples is, and how long a frame is
-g711.py       G.711: bytes of a packet <-> samples (ITU-T G.711)
+codec.py      what a call needs of a codec, and which there are
+g711.py       G.711: bytes of a packet <-> samples
+g722.py       G.722, by PyAV
+opus.py       Opus: packets, what was lost, what the far end wants (RFC 6716, 7587)
+libopus.py    the functions of libopus that opus.py calls, by ctypes
 resample.py   8, 16, 24, 44.1 and 48 kHz into each other, as a stream
 conceal.py    something to hear where a packet was lost
 tone.py       ring-back and digits that we make

@@ -12,6 +12,11 @@ import numpy.typing as npt
 
 Samples: TypeAlias = npt.NDArray[np.int16]
 
+
+class AudioError(ValueError):
+    """What arrived is not the codec's; the packet is as good as lost."""
+
+
 FRAME_MS = 20
 """The clock of the gateway: one frame a tick."""
 

@@ -5,7 +5,8 @@ tables are computed here once, from the segments of the Recommendation's Tables 
 sample that lies on a decision value goes where the ITU's own code puts it (G.191,
 `ulaw_compress`, `alaw_compress`), which the Recommendation leaves open: upwards.
 
-Left out: Appendix I (concealment, conceal.py has a simpler one) and Appendix II (comfort noise).
+Left out: Appendix I (concealment, see conceal.py) and Appendix II (comfort noise, see
+comfort_noise.py).
 """
 
 from __future__ import annotations
@@ -41,6 +42,17 @@ class Codec:
     def silence(self, n: int) -> bytes:
         """`n` samples of silence as the codec writes it."""
         return bytes(self._codes[:1]) * n
+
+    @property
+    def delay(self) -> int:
+        """Samples by which the far end's lag behind ours: none."""
+        return 0
+
+    def conceal(self, count: int, following: bytes = b"") -> None:
+        """G.711 knows no way of its own; conceal.py is that of its Appendix I."""
+
+    def expect_loss(self, share: float) -> None:
+        """Changes nothing: there is nothing to repeat."""
 
 
 def codec(name: str) -> Codec:
