@@ -13,8 +13,8 @@ An offer of ours that is refused (488, 491) needs no word: what was agreed befor
 its version is not given out a second time. Where one offer has several answers (an INVITE that
 forked) each is taken for itself, and the session is the one that was taken last.
 
-Left out on purpose: RTP/SAVP (comes with SRTP); ICE, bundling and RTCP multiplexing, which an
-answer declines by not naming them.
+Left out on purpose: RTP/SAVP (comes with SRTP); ICE and bundling, which an answer declines by
+not naming them.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ from .description import (
     SessionDescription,
     parse,
 )
+from .rtcp import NOWHERE, OFFERED, Control, answered, control
 
 Address = tuple[str, int]
 
@@ -77,6 +78,7 @@ class Media:
     sending: bool
     receiving: bool
     ptime: int  # ms, what the peer wants to receive: 10 to 60
+    control: Control = NOWHERE
 
     @property
     def direction(self) -> str:
@@ -129,6 +131,7 @@ class Negotiation:
             (media.event_payload_type, media.event_clock_rate),
             _direction(media.sending, media.receiving),
             media.ptime,
+            answered(theirs.media[index]),
         )
         self._agreed = _Lines(tuple(lines), index, local.address[0])
         return self._describe(lines, local, theirs.time), media
@@ -174,6 +177,7 @@ class Negotiation:
             accepted={**media.accepted, **ours},  # they send by our numbers: RFC 3264 §6.1
             sending=media.sending and direction in ("sendrecv", "sendonly"),
             receiving=media.receiving and direction in ("sendrecv", "recvonly"),
+            control=control(line, media.remote, offered.speech.attributes),
         )
 
     def _describe(
@@ -231,6 +235,7 @@ def _agree(
         sending=direction in ("sendrecv", "recvonly") and remote is not None,
         receiving=direction in ("sendrecv", "sendonly"),
         ptime=_ptime(line),
+        control=control(line, remote),
     )
 
 
@@ -330,6 +335,7 @@ def _proposal(local: Local, direction: str, before: MediaDescription | None) -> 
         (event.payload_type, event.clock_rate) if event else (None, 8000),
         direction,
         PTIME,
+        answered(before) if before else OFFERED,
     )
 
 
@@ -340,6 +346,7 @@ def _speech(
     events: tuple[int | None, int],
     direction: str,
     ptime: int,
+    rtcp: Sequence[Attribute],
 ) -> MediaDescription:
     """Our own m= line. The direction is its last attribute."""
     formats = [codec.payload_type for codec in codecs]
@@ -350,7 +357,7 @@ def _speech(
     if number is not None:
         formats.append(number)
         attributes += [("rtpmap", f"{number} {EVENTS}/{rate}"), ("fmtp", f"{number} 0-15")]
-    attributes += [("ptime", str(ptime)), (direction, None)]
+    attributes += [("ptime", str(ptime)), *rtcp, (direction, None)]
     return MediaDescription(
         "audio", port, profile, tuple(map(str, formats)), attributes=tuple(attributes)
     )

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from gateway.sdp.description import SdpError, parse
 from gateway.sdp.negotiation import Codec, Local, Media, Negotiation
+from gateway.sdp.rtcp import Control
 
 PCMU = Codec("PCMU", 0, 8000)
 PCMA = Codec("PCMA", 8, 8000)
@@ -57,6 +58,7 @@ class TestAnswer:
             sending=True,
             receiving=True,
             ptime=20,
+            control=Control(("198.51.100.5", 10225)),
         )
 
     def test_our_order_of_preference_decides(self) -> None:
@@ -327,7 +329,8 @@ class TestOffer:
         assert Negotiation().offer(LOCAL) == (
             b"v=0\r\no=gateway 77 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\n"
             b"m=audio 20000 RTP/AVP 8 0 101\r\na=rtpmap:8 PCMA/8000\r\na=rtpmap:0 PCMU/8000\r\n"
-            b"a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\na=ptime:20\r\na=sendrecv\r\n"
+            b"a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\na=ptime:20\r\n"
+            b"a=rtcp-mux\r\na=rtcp-rsize\r\na=sendrecv\r\n"
         )
 
     def test_two_of_us_agree(self) -> None:
