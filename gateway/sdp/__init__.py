@@ -2,5 +2,8 @@
 
 description.py   RFC 8866: bytes <-> SessionDescription, tolerant in, exact out
 rtcp.py          RFC 5761, 3605: where RTCP goes
+crypto.py        RFC 4568: keys in the signalling
+fingerprint.py   RFC 8122, RFC 5763: whose certificate, and who begins
+security.py      which of them an offer and answer key the media with
 negotiation.py   RFC 3264: one call's offers and answers, and the Media they agree on
 """
