@@ -48,8 +48,9 @@ class Codec:
         """Samples by which the far end's lag behind ours: none."""
         return 0
 
-    def conceal(self, count: int, following: bytes = b"") -> None:
+    def conceal(self, count: int, following: bytes = b"") -> Samples | None:
         """G.711 knows no way of its own; conceal.py is that of its Appendix I."""
+        return None
 
     def expect_loss(self, share: float) -> None:
         """Changes nothing: there is nothing to repeat."""

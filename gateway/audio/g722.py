@@ -38,8 +38,9 @@ class G722Decoder:
         [frame] = self._context.decode(self._packet(payload))
         return cast(Samples, frame.to_ndarray()[0])
 
-    def conceal(self, count: int, following: bytes = b"") -> None:
+    def conceal(self, count: int, following: bytes = b"") -> Samples | None:
         """G.722 knows no way of its own."""
+        return None
 
 
 class G722Encoder:
