@@ -309,9 +309,14 @@ class MemoryPort:
         self._peer: Address | None = None
         self._arrival: Callable[[], None] | None = None
         self.address = network.open((host, 0), self._take)
+        self._control = network.open((host, self.address[1] + 1), self._take_control)
 
     def send(self, data: bytes, target: Address) -> bool:
         self._network.send(data, self.address, target)
+        return True
+
+    def send_control(self, data: bytes, target: Address) -> bool:
+        self._network.send(data, self._control, target)
         return True
 
     def receive(self) -> list[tuple[bytes, Address]]:
@@ -329,6 +334,14 @@ class MemoryPort:
 
     def close(self) -> None:
         self._network.close(self.address)
+        self._network.close(self._control)
+
+    def _take_control(self, data: bytes, source: Address) -> None:
+        from gateway.rtp.packet import is_rtcp
+
+        if is_rtcp(data):
+            self._arrived.append((data, source))
+            self._ready[self] = None
 
     def _take(self, data: bytes, source: Address) -> None:
         if self._peer is None or source == self._peer:

@@ -6,10 +6,13 @@ event loop. Nothing raises out of a port: what the network refuses is counted.
 
 A port that was released is not given out again while an old peer may still send to it, or
 the next call would hear the last one's caller: it stays bound and is emptied until it was
-quiet for 30 s, at most for 10 minutes. Ports are even (odd ones are their RTCP's, RFC 3550 §11)
-and are given out first in, first out.
+quiet for 30 s, at most for 10 minutes. Ports are even and are given out first in, first out.
 
-Left out on purpose: RTCP's own port, RTP timestamps from the kernel.
+The odd port after each is its RTCP's (RFC 3550 §11): a second socket of the same port, watched by
+the same epoll and read only when that says so, once in several seconds. What is read there comes
+among the rest, told apart as on a port that both share (RFC 5761).
+
+Left out on purpose: RTP timestamps from the kernel.
 """
 
 from __future__ import annotations
@@ -26,10 +29,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from .packet import is_rtcp
+
 Address = tuple[str, int]
 
 MAX_DATAGRAM = 2048  # bytes: more than any link's RTP; a longer one is dropped
 MAX_BATCH = 64  # datagrams read from a port at once, so that a flood at one call spares the others
+MAX_CONTROL = 8  # of RTCP's own port; a call has one in several seconds
 QUIET = 30.0  # s
 LONGEST_QUARANTINE = 600.0  # s
 LOOK = 5.0  # s between looks at a port in quarantine
@@ -44,6 +50,7 @@ class RtpPort(Protocol):
     @property
     def address(self) -> Address: ...
     def send(self, data: bytes, target: Address) -> bool: ...
+    def send_control(self, data: bytes, target: Address) -> bool: ...
     def receive(self) -> list[tuple[bytes, Address]]: ...
     def connect(self, target: Address) -> None: ...
     def disconnect(self) -> None: ...
@@ -65,39 +72,41 @@ class PortsExhausted(Exception):
 
 
 class Port:
-    """One bound UDP socket.
+    """One bound UDP socket for RTP, and one for RTCP.
 
     `refused` counts ICMP refusals of what we sent, `failed` what the kernel did not take
     (full, no route), `oversized` datagrams longer than any RTP.
     """
 
     def __init__(self, address: Address) -> None:
-        """Bind to a host and a port of our choice. Raises OSError.
+        """Bind to a host and a port of our choice, and the next. Raises OSError.
 
         Not port 0: one that the kernel chose it takes back in `disconnect`.
         """
-        if not address[1]:
+        host, number = address
+        if not number:
             raise ValueError("a port has a number")
-        family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
-        self._socket = socket.socket(family, socket.SOCK_DGRAM)
+        self._socket = _bound(address)
         try:
-            self._socket.setblocking(False)
-            if family == socket.AF_INET6:
-                self._socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            self._socket.bind(address)
+            self._control = _bound((host, number + 1))
         except OSError:
             self._socket.close()
             raise
-        host, port = self._socket.getsockname()[:2]
-        self.address: Address = (host, port)
+        self.address: Address = self._socket.getsockname()[:2]
         self.refused = 0
         self.failed = 0
         self.oversized = 0
-        self._everywhere = host in ("0.0.0.0", "::")
+        self.control_waits = False  # the epoll saw something at RTCP's port
+        self._everywhere = self.address[0] in ("0.0.0.0", "::")
         self._connected: Address | None = None
 
     def fileno(self) -> int:
         return self._socket.fileno()
+
+    @property
+    def control_fileno(self) -> int:
+        """Of RTCP's own port."""
+        return self._control.fileno()
 
     def send(self, data: bytes, target: Address) -> bool:
         """Hand a datagram to the kernel; False where it does not take it."""
@@ -117,12 +126,32 @@ class Port:
         self.failed += 1
         return False
 
+    def send_control(self, data: bytes, target: Address) -> bool:
+        """The same from RTCP's own port, for a peer that has one, too."""
+        try:
+            self._control.sendto(data, target)
+        except OSError:
+            self.failed += 1
+            return False
+        return True
+
     def receive(self) -> list[tuple[bytes, Address]]:
-        """All that is there now, at most 64 datagrams, each with its source."""
+        """All that is there now, at most 64 datagrams, each with its source.
+
+        After them up to 8 of RTCP's own port, where the pool saw that there are any.
+        """
+        datagrams = self._read(self._socket, MAX_BATCH)
+        if self.control_waits:
+            self.control_waits = False
+            control = self._read(self._control, MAX_CONTROL)
+            datagrams += [datagram for datagram in control if is_rtcp(datagram[0])]
+        return datagrams
+
+    def _read(self, opening: socket.socket, limit: int) -> list[tuple[bytes, Address]]:
         datagrams: list[tuple[bytes, Address]] = []
-        for _ in range(MAX_BATCH):
+        for _ in range(limit):
             try:
-                data, source = self._socket.recvfrom(MAX_DATAGRAM + 1)
+                data, source = opening.recvfrom(MAX_DATAGRAM + 1)
             except ConnectionRefusedError:
                 self.refused += 1
             except OSError:  # nothing more
@@ -137,6 +166,7 @@ class Port:
     def connect(self, target: Address) -> None:
         """Let the kernel drop what others send, from now on. What is queued already stays.
 
+        Not at RTCP's own port: where the peer sends that from is not known as early.
         Not when bound to every address: connecting would pin the one that the route to
         `target` has, and lose what comes to another one, which our SDP may have named. The source
         rule stands alone then.
@@ -170,6 +200,22 @@ class Port:
 
     def close(self) -> None:
         self._socket.close()
+        self._control.close()
+
+
+def _bound(address: Address) -> socket.socket:
+    """A socket that does not block. Raises OSError."""
+    family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+    bound = socket.socket(family, socket.SOCK_DGRAM)
+    try:
+        bound.setblocking(False)
+        if family == socket.AF_INET6:
+            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        bound.bind(address)
+    except OSError:
+        bound.close()
+        raise
+    return bound
 
 
 @dataclass(slots=True)
@@ -181,12 +227,13 @@ class _Quarantined:
 
 
 class PortPool:
-    """The even ports from `first` to `last` on one host."""
+    """The even ports from `first` to `last` on one host, each with the odd one after it."""
 
     def __init__(self, host: str, first: int, last: int) -> None:
         self._host = host
-        self._free = deque(range(first + first % 2, last + 1, 2))
+        self._free = deque(range(first + first % 2, last, 2))
         self._open: dict[int, Port] = {}  # by file descriptor
+        self._controls: dict[int, Port] = {}  # by that of RTCP's port
         self._quarantine: deque[_Quarantined] = deque()  # by time of the next look
         self._epoll = select.epoll()
 
@@ -211,7 +258,9 @@ class PortPool:
                     raise PortsExhausted(os.strerror(error.errno)) from error
                 raise
             self._open[port.fileno()] = port
-            self._epoll.register(port.fileno(), select.EPOLLIN)
+            self._controls[port.control_fileno] = port
+            for descriptor in (port.fileno(), port.control_fileno):
+                self._epoll.register(descriptor, select.EPOLLIN)
             return port
         raise PortsExhausted("every port is in use or in quarantine")
 
@@ -222,7 +271,9 @@ class PortPool:
         """
         if not isinstance(port, Port) or self._open.pop(port.fileno(), None) is None:
             raise ValueError("not an open port of this pool")
-        self._epoll.unregister(port.fileno())
+        del self._controls[port.control_fileno]
+        for descriptor in (port.fileno(), port.control_fileno):
+            self._epoll.unregister(descriptor)
         if not announced:
             port.close()
             self._free.append(port.address[1])
@@ -247,14 +298,23 @@ class PortPool:
         """The ports with something to read, without waiting."""
         if not self._open:
             return []
-        ready = self._epoll.poll(0, len(self._open))
-        return [self._open[descriptor] for descriptor, _ in ready]
+        opened = self._open
+        ready = self._epoll.poll(0, 2 * len(opened))
+        ports = [opened[descriptor] for descriptor, _ in ready if descriptor in opened]
+        if len(ports) < len(ready):
+            for descriptor, _ in ready:
+                if port := self._controls.get(descriptor):
+                    port.control_waits = True
+                    ports.append(port)
+            ports = list(dict.fromkeys(ports))
+        return ports
 
     def close(self) -> None:
         """Close every port, and the epoll."""
         for port in (*self._open.values(), *(entry.port for entry in self._quarantine)):
             port.close()
         self._open.clear()
+        self._controls.clear()
         self._quarantine.clear()
         self._epoll.close()
 
@@ -262,6 +322,7 @@ class PortPool:
 def _drain(port: Port) -> bool:
     """Throw away what is queued; whether there was anything. A flood is drained by its limit."""
     heard = False
+    port.control_waits = True
     for _ in range(16):
         if not port.receive():
             break

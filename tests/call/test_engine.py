@@ -43,6 +43,9 @@ class Port:
         self.sent.append(parse(data))
         return True
 
+    def send_control(self, data: bytes, target: tuple[str, int]) -> bool:
+        return True
+
     def receive(self) -> list[tuple[bytes, tuple[str, int]]]:
         arrived, self.arrived = self.arrived, []
         return arrived

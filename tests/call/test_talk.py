@@ -69,6 +69,9 @@ class Port:
     def __init__(self) -> None:
         self.connected: tuple[str, int] | None = None
 
+    def send_control(self, data: bytes, target: tuple[str, int]) -> bool:
+        return True
+
     def receive(self) -> list[tuple[bytes, tuple[str, int]]]:
         return [(packet(), PHONE)]
 

@@ -195,9 +195,115 @@ class TestPort:
             Port(port.address)
 
 
+REPORT = bytes.fromhex("80c90001 01020304")  # an empty receiver report
+
+
+class TestControl:
+    """RTCP's own port, the odd one: RFC 3550 §11."""
+
+    def test_what_comes_there_comes_with_the_rest(self) -> None:
+        with pool_of(41_140, 41_141) as pool, phone() as peer:
+            port = pool.open(0.0)
+            peer.sendto(REPORT, (HOST, 41_141))
+            assert pool.poll() == [port]
+            peer.sendto(b"speech", port.address)
+            assert pool.poll() == [port]  # once, though both have something
+            assert port.receive() == [(b"speech", address(peer)), (REPORT, address(peer))]
+            assert pool.poll() == []
+            assert port.receive() == []
+
+    def test_it_costs_nothing_while_nothing_comes(self) -> None:
+        """It is not read before the epoll has seen something."""
+        with pool_of(41_142, 41_143) as pool, phone() as peer:
+            port = pool.open(0.0)
+            peer.sendto(REPORT, (HOST, 41_143))
+            assert port.receive() == []
+            assert pool.poll() == [port]
+            assert port.receive() == [(REPORT, address(peer))]
+
+    def test_nothing_but_rtcp_is_heard_there(self) -> None:
+        with pool_of(41_144, 41_145) as pool, phone() as peer:
+            port = pool.open(0.0)
+            for data in (b"", b"\x80\x00" + bytes(10), b"spray", bytes(3000), REPORT):
+                peer.sendto(data, (HOST, 41_145))
+            assert pool.poll() == [port]
+            assert port.receive() == [(REPORT, address(peer))]
+            assert port.oversized == 1
+
+    def test_a_flood_is_read_by_its_limit(self) -> None:
+        with pool_of(41_146, 41_147) as pool, phone() as peer:
+            port = pool.open(0.0)
+            for _ in range(20):
+                peer.sendto(REPORT, (HOST, 41_147))
+            read = []
+            while pool.poll():
+                read.append(len(port.receive()))
+            assert read == [8, 8, 4]
+
+    def test_ours_leave_from_there(self) -> None:
+        with a_port() as port, phone() as peer, phone("::1") as other_family:
+            assert port.send_control(REPORT, address(peer))
+            assert peer.recvfrom(100) == (REPORT, (HOST, port.address[1] + 1))
+            assert not port.send_control(REPORT, address(other_family))
+            assert port.failed == 1
+
+    def test_it_hears_everybody_also_when_the_port_is_connected(self) -> None:
+        """A peer's RTCP port is not known as early; whom to believe the source rule says."""
+        with pool_of(41_148, 41_149) as pool, phone() as peer, phone() as control:
+            port = pool.open(0.0)
+            port.connect(address(peer))
+            control.sendto(REPORT, (HOST, 41_149))
+            assert pool.poll() == [port]
+            assert port.receive() == [(REPORT, address(control))]
+
+    def test_a_pair_is_free_when_both_are(self) -> None:
+        with (
+            pool_of(41_150, 41_153) as pool,
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other,
+        ):
+            other.bind((HOST, 41_151))
+            assert pool.open(0.0).address[1] == 41_152
+            with pytest.raises(PortsExhausted):
+                pool.open(0.0)
+            Port((HOST, 41_154)).close()
+            other.close()
+            assert pool.open(0.0).address[1] == 41_150
+
+    def test_it_is_in_quarantine_with_the_other(self) -> None:
+        """An old peer's reports keep it back as its speech does; other noise does not."""
+        with pool_of(41_156, 41_157) as pool, phone() as peer:
+            port = pool.open(0.0)
+            pool.release(port, 0.0)
+            assert pool.poll() == []
+            for now in range(1, 12):
+                peer.sendto(REPORT, (HOST, 41_157))
+                pool.sweep(float(now))
+            for now in range(12, 40):
+                peer.sendto(b"noise", (HOST, 41_157))
+                pool.sweep(float(now))
+            with pytest.raises(PortsExhausted):
+                pool.open(39.0)
+            again = pool.open(45.0)
+            assert again.address == port.address
+            assert pool.poll() == []
+
+    def test_no_descriptor_left_for_it(self) -> None:
+        with pool_of(41_158, 41_159) as pool:
+            soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+            lowest = os.dup(0)
+            os.close(lowest)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (lowest + 1, hard))
+            try:
+                with pytest.raises(PortsExhausted):
+                    pool.open(0.0)
+            finally:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+            assert pool.open(0.0).fileno() == lowest  # nothing was left open
+
+
 class TestPool:
     def test_even_ports_the_longest_free_first(self) -> None:
-        with pool_of(41_001, 41_008) as pool:
+        with pool_of(41_001, 41_009) as pool:
             assert pool.free == 4
             ports = [pool.open(0.0) for _ in range(3)]
             assert [port.address[1] for port in ports] == [41_002, 41_004, 41_006]
@@ -245,7 +351,7 @@ class TestPool:
             assert again is not port
 
     def test_an_old_peer_that_still_sends_keeps_it_back(self) -> None:
-        with pool_of(41_050, 41_052) as pool, phone() as peer, phone() as other:
+        with pool_of(41_050, 41_053) as pool, phone() as peer, phone() as other:
             first = pool.open(0.0)
             first.connect(address(peer))
             pool.release(first, 0.0)
