@@ -8,6 +8,7 @@ opus.py       Opus: packets, what was lost, what the far end wants (RFC 6716, 75
 libopus.py    the functions of libopus that opus.py calls, by ctypes
 resample.py   8, 16, 24, 44.1 and 48 kHz into each other, as a stream
 conceal.py    something to hear where a packet was lost
+comfort_noise.py  what is heard while the far end sends no sound for its silence (RFC 3389)
 tone.py       ring-back and digits that we make
 playout.py    the model's speech waiting to be sent, and how much of it was heard
 

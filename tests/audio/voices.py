@@ -27,7 +27,7 @@ def sine(rate: int, frequency: float = 1000.0, seconds: float = 1.0) -> Samples:
     return to_samples(8000 * np.sin(2 * np.pi * frequency * at))
 
 
-def to_samples(sound: npt.NDArray[Any]) -> Samples:
+def to_samples(sound: npt.NDArray[np.float64]) -> Samples:
     return np.rint(sound).astype(np.int16)
 
 
