@@ -20,6 +20,10 @@ address in the signalling opens the rule again. Packets of the locked source pas
 sequence is near the last one; another SSRC or a jump passes with its second packet in order
 (RFC 3550 A.1), so a guess from a forged address does not.
 
+RTCP is believed from the locked source alone: from its very port, or from another of its host where
+RTCP has ports of its own. There the port that was signalled counts more than one it is heard from,
+and what is heard more than a guess. It locks nothing, and before the lock it is nobody's.
+
 Left out on purpose: source addresses are not authenticated by any of this; SRTP does that.
 """
 
@@ -105,6 +109,39 @@ class SourceRule:
         self._ssrc = 0
         self._sequence = 0
         self._next: tuple[int, int] | None = None  # SSRC and sequence that would prove a jump
+        self._control: Address | None = None  # signalled for RTCP
+        self._control_heard: Address | None = None
+
+    @property
+    def control_target(self) -> Address | None:
+        """Where our RTCP goes where it has a port of its own; None: nowhere."""
+        if self.target is None or self._control is None:
+            return None
+        if self._control_heard is not None:
+            return self._control_heard
+        if self.target == self._signalled:
+            return self._control
+        host, port = self.target  # behind NAT: the next port is as likely as any
+        return (host, port + 1) if port < 65535 else None
+
+    def signal_control(self, address: Address | None) -> None:
+        """Take where RTCP goes by the SDP; None: nowhere of its own, as where RTP's port has it."""
+        if address != self._control:
+            self._control, self._control_heard = address, None
+
+    def accept_control(self, source: Address) -> bool:
+        """Whether RTCP from there is the caller's."""
+        if self._source is None:
+            return False
+        if source == self._source:
+            return True
+        if source != self._control:
+            known = self._control is not None and source[0] == self._source[0]
+            if self._mode == "sdp" or not known:
+                return False
+        if self._control_heard != self._control:
+            self._control_heard = source
+        return True
 
     def accept(self, packet: Packet, source: Address, now: float) -> bool:
         """Whether this packet is the caller's. `now` in seconds, monotonic."""
@@ -137,6 +174,7 @@ class SourceRule:
         if address is not None and address != self._signalled:
             self._former = self._source
             self._signalled, self._source, self._candidate = address, None, None
+            self._control_heard = None
             self.locked = False
         self.target = None if address is None else self._source or address
 

@@ -317,3 +317,89 @@ class TestResignal:
         rule.resignal(PHONE)
         assert rule.accept(packet(0), PHONE, 3.0)
         assert target(rule) == PHONE
+
+
+class TestControl:
+    """RTCP: only the locked source's."""
+
+    PORT = (PHONE[0], 4001)
+
+    def test_muxed_it_comes_from_the_very_port(self) -> None:
+        """RFC 5761."""
+        rule = SourceRule("learn", PHONE)
+        assert not rule.accept_control(PHONE)  # nobody is the caller yet
+        assert rule.accept(packet(0), PHONE, 0.0)
+        assert rule.accept_control(PHONE)
+        assert not rule.accept_control(self.PORT)
+        assert not rule.accept_control(SPRAYER)
+        assert rule.control_target is None
+
+    def test_apart_it_comes_from_the_signalled_port(self) -> None:
+        for mode in ("sdp", "learn"):
+            rule = SourceRule("sdp" if mode == "sdp" else "learn", PHONE)
+            rule.signal_control(self.PORT)
+            assert rule.control_target == self.PORT  # ours need not wait
+            assert not rule.accept_control(self.PORT)
+            assert rule.accept(packet(0), PHONE, 0.0)
+            assert rule.accept_control(self.PORT)
+            assert not rule.accept_control(SPRAYER)
+            assert rule.accept_control(PHONE)  # some send it where they send RTP
+            assert rule.control_target == self.PORT
+
+    def test_another_port_of_the_host_is_taken_until_the_signalled_one_speaks(self) -> None:
+        rule = locked()
+        rule.signal_control(self.PORT)
+        assert rule.accept_control((PHONE[0], 5000))
+        assert rule.control_target == (PHONE[0], 5000)
+        assert rule.accept_control(self.PORT)
+        assert rule.control_target == self.PORT
+        assert rule.accept_control((PHONE[0], 5000))
+        assert rule.control_target == self.PORT
+
+    def test_only_where_sources_may_be_learnt(self) -> None:
+        rule = SourceRule("sdp", PHONE)
+        rule.signal_control(self.PORT)
+        assert rule.accept(packet(0), PHONE, 0.0)
+        assert not rule.accept_control((PHONE[0], 5000))
+
+    def test_another_host_where_it_was_signalled(self) -> None:
+        """RFC 3605."""
+        rule = locked()
+        rule.signal_control(("192.0.2.200", 6000))
+        assert rule.accept_control(("192.0.2.200", 6000))
+        assert not rule.accept_control(("192.0.2.200", 6001))
+        assert rule.control_target == ("192.0.2.200", 6000)
+
+    def test_behind_nat_the_next_port_is_a_guess_until_it_speaks(self) -> None:
+        rule = SourceRule("learn", BEHIND_NAT)
+        rule.signal_control((BEHIND_NAT[0], 4001))
+        stream(rule, NAT, 4)
+        assert rule.control_target == (NAT[0], NAT[1] + 1)
+        assert rule.accept_control((NAT[0], 61234))
+        assert rule.control_target == (NAT[0], 61234)
+
+    def test_there_is_no_port_behind_the_last(self) -> None:
+        rule = SourceRule("learn", BEHIND_NAT)
+        rule.signal_control((BEHIND_NAT[0], 4001))
+        stream(rule, (NAT[0], 65535), 4)
+        assert rule.control_target is None
+
+    def test_on_hold_it_goes_nowhere(self) -> None:
+        rule = locked()
+        rule.signal_control(self.PORT)
+        rule.resignal(None)
+        assert rule.control_target is None
+
+    def test_a_move_forgets_what_was_heard(self) -> None:
+        rule = locked()
+        rule.signal_control(self.PORT)
+        rule.accept_control((PHONE[0], 5000))
+        rule.signal_control(self.PORT)  # a refresh changes nothing
+        assert rule.control_target == (PHONE[0], 5000)
+        rule.signal_control((PHONE[0], 4003))
+        assert rule.control_target == (PHONE[0], 4003)
+        rule.accept_control((PHONE[0], 5000))
+        rule.resignal(("198.51.100.77", 7000))
+        rule.signal_control(("198.51.100.77", 7001))
+        assert rule.control_target == ("198.51.100.77", 7001)
+        assert not rule.accept_control((PHONE[0], 5000))
