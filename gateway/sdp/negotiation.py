@@ -21,8 +21,8 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from .description import (
     INCOMPATIBLE_ADDRESS_FORMAT,
@@ -40,30 +40,26 @@ from .description import (
     SessionDescription,
     parse,
 )
+from .formats import (
+    CODECS,
+    DEFAULT_NOISE,
+    EVENTS,
+    EVENTS_OFFERED,
+    NO_WISHES,
+    NOISE,
+    Codec,
+    Wishes,
+    described,
+    formats,
+    wishes,
+)
 from .rtcp import NOWHERE, OFFERED, Control, answered, control
 
 Address = tuple[str, int]
 
 PTIME = 20  # ms, RFC 3551 §4.2
 PROFILES = ("RTP/AVP", "RTP/AVPF")
-EVENTS = "telephone-event"  # RFC 4733
-EVENT_PAYLOAD_TYPE = 101  # in our offers: dynamic, and what everybody uses
 DIRECTIONS = ("sendrecv", "sendonly", "recvonly", "inactive")
-
-_RTPMAP = re.compile(r"([0-9]{1,3}) +([!-.0-~]{1,64}) */ *([0-9]{1,6})(?: */ *([0-9]{1,3}))? *")
-
-
-@dataclass(frozen=True, slots=True)
-class Codec:
-    name: str  # in capitals, as in RFC 3551
-    payload_type: int
-    clock_rate: int  # Hz, of RTP timestamps
-    channels: int = 1
-
-
-# What the gateway can speak, with the payload types of RFC 3551 §6.
-CODECS = {codec.name: codec for codec in (Codec("PCMU", 0, 8000), Codec("PCMA", 8, 8000))}
-STATIC = {codec.payload_type: codec for codec in CODECS.values()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +75,11 @@ class Media:
     receiving: bool
     ptime: int  # ms, what the peer wants to receive: 10 to 60
     control: Control = NOWHERE
+    # Payload types of all events that may come, and their clocks in Hz: a peer that changes to
+    # another codec may change to the events of its clock.
+    events: Mapping[int, int] = field(default_factory=dict)
+    noise: frozenset[int] = frozenset({DEFAULT_NOISE})  # payload types of comfort noise
+    wishes: Wishes = NO_WISHES  # for the codec that we send with
 
     @property
     def direction(self) -> str:
@@ -127,8 +128,7 @@ class Negotiation:
         lines[index] = _speech(
             local.address[1],
             theirs.media[index].profile,
-            [media.codec],
-            (media.event_payload_type, media.event_clock_rate),
+            [media.codec, *_event(media)],
             _direction(media.sending, media.receiving),
             media.ptime,
             answered(theirs.media[index]),
@@ -166,15 +166,17 @@ class Negotiation:
         if offered.index >= len(theirs.media):
             raise SdpError(MISCELLANEOUS, "the answer has fewer media than the offer")
         line = theirs.media[offered.index]
-        ours = {n: codec for n, codec in _formats(offered.speech).items() if codec.name != EVENTS}
+        offer = formats(offered.speech)
+        ours = {n: codec for n, codec in offer.items() if codec.name in CODECS}
         known = [codec.name for codec in ours.values()]
-        names = [codec.name for codec in _formats(line).values() if codec.name in known]
+        names = [codec.name for codec in formats(line).values() if codec.name in known]
         media = _agree(theirs, line, names or known, offered.host)  # their order: RFC 3264 §7
         direction = _stated_direction(offered.speech.attributes)
         self._agreed = offered
         return replace(
             media,
             accepted={**media.accepted, **ours},  # they send by our numbers: RFC 3264 §6.1
+            events={**media.events, **_events(offer)},
             sending=media.sending and direction in ("sendrecv", "sendonly"),
             receiving=media.receiving and direction in ("sendrecv", "recvonly"),
             control=control(line, media.remote, offered.speech.attributes),
@@ -217,12 +219,12 @@ def _agree(
     if line.profile not in PROFILES:
         raise SdpError(INCOMPATIBLE_TRANSPORT, "only RTP/AVP and RTP/AVPF are spoken")
     remote = _remote(line.connection or session.connection, line.port, host)
-    formats = _formats(line)
-    accepted = {n: codec for n, codec in formats.items() if codec.name in names}
+    offered = formats(line)
+    accepted = {n: codec for n, codec in offered.items() if codec.name in names}
     if not accepted:
         raise SdpError(INCOMPATIBLE_FORMAT, f"none of the codecs is {' or '.join(names)}")
     codec = min(accepted.values(), key=lambda codec: names.index(codec.name))
-    events = [event for event in formats.values() if event.name == EVENTS]
+    events = [event for event in offered.values() if event.name == EVENTS]
     # RFC 4733 §2.1: at the clock of the audio; another is better than none.
     events.sort(key=lambda event: event.clock_rate != codec.clock_rate)
     direction = _stated_direction((*line.attributes, *session.attributes))
@@ -236,6 +238,9 @@ def _agree(
         receiving=direction in ("sendrecv", "sendonly"),
         ptime=_ptime(line),
         control=control(line, remote),
+        events=_events(offered),
+        noise=_noise(offered),
+        wishes=wishes(line, codec.payload_type),
     )
 
 
@@ -243,33 +248,20 @@ def _known(local: Local) -> list[Codec]:
     return [CODECS[name.upper()] for name in local.codecs if name.upper() in CODECS]
 
 
-def _formats(line: MediaDescription) -> dict[int, Codec]:
-    """The codecs we know and the events of a medium, in its order; the first mapping wins."""
-    mapped: dict[int, Codec] = {}
-    for value in line.values("rtpmap"):
-        if match := _RTPMAP.fullmatch(value):
-            name, rate, channels = match[2], int(match[3]), int(match[4] or 1)
-            name = EVENTS if name.lower() == EVENTS else name.upper()
-            mapped.setdefault(int(match[1]), Codec(name, int(match[1]), rate, channels))
-    codecs: dict[int, Codec] = {}
-    for number in _payload_types(line):
-        codec = mapped.get(number) or STATIC.get(number)
-        if codec and _usable(codec):
-            codecs[number] = codec
-    return codecs
+def _event(media: Media) -> list[Codec]:
+    """The telephone-event that our answer names."""
+    number = media.event_payload_type
+    return [] if number is None else [Codec(EVENTS, number, media.event_clock_rate)]
 
 
-def _usable(codec: Codec) -> bool:
-    if codec.name == EVENTS:
-        return 8000 <= codec.clock_rate <= 96000
-    known = CODECS.get(codec.name)
-    return known is not None and codec == replace(known, payload_type=codec.payload_type)
+def _events(known: Mapping[int, Codec]) -> dict[int, int]:
+    return {n: codec.clock_rate for n, codec in known.items() if codec.name == EVENTS}
 
 
-def _payload_types(line: MediaDescription) -> Iterator[int]:
-    for name in line.formats:
-        if re.fullmatch(r"[0-9]{1,3}", name) and int(name) < 128:
-            yield int(name)
+def _noise(known: Mapping[int, Codec]) -> frozenset[int]:
+    """As it was named, and 13 whoever named it not: unless that is something else here."""
+    numbers = {n for n, codec in known.items() if codec.name == NOISE}
+    return frozenset(numbers | ({DEFAULT_NOISE} - known.keys()))
 
 
 def _remote(connection: Connection | None, port: int, host: str) -> Address | None:
@@ -322,17 +314,16 @@ def _proposal(local: Local, direction: str, before: MediaDescription | None) -> 
 
     What has a number in the session keeps it, and a number its meaning: RFC 3264 §8.3.2.
     """
-    mapped = _formats(before) if before else {}
-    kept = {codec.name: codec for codec in mapped.values()}
-    codecs = [kept.get(codec.name, codec) for codec in _known(local)]
-    fresh = [codec for codec in codecs if mapped.get(codec.payload_type, codec) == codec]
-    free = EVENT_PAYLOAD_TYPE not in {*mapped, *(codec.payload_type for codec in fresh)}
-    event = kept.get(EVENTS) or (Codec(EVENTS, EVENT_PAYLOAD_TYPE, 8000) if free else None)
+    mapped = formats(before) if before else {}
+    kept = {(codec.name, codec.clock_rate): codec for codec in mapped.values()}
+    codecs = _known(local)
+    clocks = {codec.clock_rate for codec in codecs}
+    wanted = codecs + [event for event in EVENTS_OFFERED if event.clock_rate in clocks]
+    named = [kept.get((codec.name, codec.clock_rate), codec) for codec in wanted]
     return _speech(
         local.address[1],
         before.profile if before else PROFILES[0],
-        fresh,
-        (event.payload_type, event.clock_rate) if event else (None, 8000),
+        [codec for codec in named if mapped.get(codec.payload_type, codec) == codec],
         direction,
         PTIME,
         answered(before) if before else OFFERED,
@@ -343,23 +334,22 @@ def _speech(
     port: int,
     profile: str,
     codecs: Sequence[Codec],
-    events: tuple[int | None, int],
     direction: str,
     ptime: int,
     rtcp: Sequence[Attribute],
 ) -> MediaDescription:
     """Our own m= line. The direction is its last attribute."""
-    formats = [codec.payload_type for codec in codecs]
-    attributes: list[Attribute] = [
-        ("rtpmap", f"{codec.payload_type} {codec.name}/{codec.clock_rate}") for codec in codecs
-    ]
-    number, rate = events
-    if number is not None:
-        formats.append(number)
-        attributes += [("rtpmap", f"{number} {EVENTS}/{rate}"), ("fmtp", f"{number} 0-15")]
-    attributes += [("ptime", str(ptime)), *rtcp, (direction, None)]
     return MediaDescription(
-        "audio", port, profile, tuple(map(str, formats)), attributes=tuple(attributes)
+        "audio",
+        port,
+        profile,
+        tuple(str(codec.payload_type) for codec in codecs),
+        attributes=(
+            *(attribute for codec in codecs for attribute in described(codec)),
+            ("ptime", str(ptime)),
+            *rtcp,
+            (direction, None),
+        ),
     )
 
 

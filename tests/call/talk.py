@@ -16,7 +16,8 @@ from gateway.call.line import Line, Start
 from gateway.call.record import Record
 from gateway.realtime import events as ev
 from gateway.rtp.source import SourceRule
-from gateway.sdp.negotiation import Codec, Media
+from gateway.sdp.formats import Codec
+from gateway.sdp.negotiation import Media
 
 RATE = 24000
 PCMU = Codec("PCMU", 0, 8000)

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.sdp.description import SdpError, parse
-from gateway.sdp.negotiation import Codec, Local, Media, Negotiation
+from gateway.sdp.formats import Codec
+from gateway.sdp.negotiation import Local, Media, Negotiation
 from gateway.sdp.rtcp import Control
 
 PCMU = Codec("PCMU", 0, 8000)
@@ -59,6 +60,7 @@ class TestAnswer:
             receiving=True,
             ptime=20,
             control=Control(("198.51.100.5", 10225)),
+            events={101: 8000},
         )
 
     def test_our_order_of_preference_decides(self) -> None:
