@@ -10,6 +10,7 @@ resample.py   8, 16, 24, 44.1 and 48 kHz into each other, as a stream
 conceal.py    something to hear where a packet was lost
 comfort_noise.py  what is heard while the far end sends no sound for its silence (RFC 3389)
 tone.py       ring-back and digits that we make
+detector.py   digits that are heard
 playout.py    the model's speech waiting to be sent, and how much of it was heard
 
 The way in: codec, conceal, resample; the way out: playout, resample, codec. All of it is pure.

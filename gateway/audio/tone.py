@@ -4,7 +4,7 @@ A tone is computed once for each rate, all its cadence long, and every call play
 samples: a frame costs a copy. Edges are soft, so that nothing clicks. Levels are dBm0, each
 frequency's own, where a sine that fills G.711 has 3.14 dBm0 (G.711 §4; mu-law's 3.17 is as near).
 
-Left out on purpose: hearing tones. Digits of a caller come as events (RFC 4733) or INFO.
+Left out: hearing tones, which is detector.py's work.
 """
 
 from __future__ import annotations
