@@ -6,6 +6,8 @@ reorder.py    packets in order, missing time named
 reception.py  loss and jitter as RFC 3550 counts them
 rtcp.py       reports and goodbyes, in and out
 reports.py    one call's RTCP: when, what, and what theirs mean
+demux.py      what came to a port, by its first bytes
+dtls.py       the handshake that gives SRTP its keys: RFC 5764
 srtp.py       packets that nobody else reads or forges: RFC 3711
 quality.py    how the call sounds, as a number: the E-model
 dtmf.py       telephone-events to digits, and back
