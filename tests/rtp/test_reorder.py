@@ -51,6 +51,25 @@ class TestOrder:
         assert reorder.handle_timer(1.06) == [Gap(160, 160, lost=True), sound(2)]
         assert reorder.deadline is None
         assert counts(reorder) == (1, 0, 0)
+        assert reorder.bursts == 1
+
+    def test_or_by_the_packet_that_comes_then(self) -> None:
+        """Whoever asks for the time may ask later."""
+        reorder = Reorder(8000)
+        push(reorder, sound(0))
+        assert reorder.push(sound(2), FRAME, 0.040) == []
+        assert reorder.push(sound(3), FRAME, 0.101) == [
+            Gap(160, 160, lost=True), sound(2), sound(3)
+        ]  # fmt: skip
+
+    def test_a_burst_that_comes_at_once_is_sorted(self) -> None:
+        """No time has passed, so 40 ms of later sound prove nothing, also where 20 are the hold."""
+        path = Path()
+        path.overtaken(31.0, 0.0)
+        assert path.reorder.hold == 0.02
+        n = path.next
+        later = [sound(n + 1), sound(n + 2), sound(n)]
+        assert push(path.reorder, *later, now=32.0) == [sound(n), sound(n + 1), sound(n + 2)]
 
     def test_a_hole_is_given_up_behind_60_ms_of_sound(self) -> None:
         reorder = Reorder(8000)
@@ -71,6 +90,7 @@ class TestOrder:
         assert reorder.handle_timer(0.06) == [Gap(160, 160, lost=True), sound(2)]
         assert reorder.deadline == pytest.approx(0.09)
         assert reorder.handle_timer(0.09) == [Gap(480, 160, lost=True), sound(4)]
+        assert reorder.bursts == 2
 
     def test_one_late_call_gives_up_all_that_is_due(self) -> None:
         reorder = Reorder(8000)
@@ -244,6 +264,140 @@ class TestRestart:
         # those just before may still come, those long before are duplicates to us
         assert push(reorder, sound(199), sound(150)) == []
         assert counts(reorder) == (197, 2, 0)
+
+
+class Path:
+    """A stream of which now and then a packet is overtaken."""
+
+    def __init__(self) -> None:
+        self.reorder = Reorder(8000)
+        self.next = 0
+        self.go(1, 0.0)
+
+    def go(self, packets: int, now: float) -> None:
+        push(self.reorder, *(sound(self.next + n) for n in range(packets)), now=now)
+        self.next += packets
+
+    def overtaken(self, now: float, by: float) -> bool:
+        """One packet comes `by` later than the next one; whether it could still be used."""
+        late, self.next = sound(self.next), self.next + 1
+        self.go(1, now)
+        self.reorder.handle_timer(now + by)
+        used = late in push(self.reorder, late, now=now + by)
+        self.go(1, now + by)
+        return used
+
+
+class TestHold:
+    """60 ms; 20 where that is enough, 100 where it is not."""
+
+    def test_it_is_60_ms_at_first(self) -> None:
+        path = Path()
+        assert path.overtaken(1, 0.05)
+        assert not path.overtaken(2, 0.065)
+
+    def test_it_is_20_ms_after_30_s_that_needed_no_more(self) -> None:
+        path = Path()
+        assert path.overtaken(29.0, 0.015)
+        assert path.reorder.hold == 0.06
+        assert not path.overtaken(30.1, 0.025)
+
+    def test_and_60_again_after_the_first_that_needs_it(self) -> None:
+        path = Path()
+        assert [path.overtaken(now, 0.05) for now in (31, 32, 33)] == [False, True, True]
+        assert path.reorder.hold == 0.06
+        assert counts(path.reorder) == (0, 1, 0)
+
+    def test_it_stays_while_it_is_of_use(self) -> None:
+        path = Path()
+        assert all(path.overtaken(20.0 * n, 0.05) for n in range(1, 10))
+        assert all(path.overtaken(180.0 + 10.0 * n, 0.01) for n in range(1, 4))
+        assert path.reorder.hold == 0.06
+        path.overtaken(220.0, 0.01)
+        assert path.reorder.hold == 0.02
+
+    def test_three_that_came_too_late_for_it_make_100_ms(self) -> None:
+        path = Path()
+        assert [path.overtaken(now, 0.09) for now in (1, 2, 3, 4)] == [False, False, False, True]
+        assert path.reorder.hold == 0.1
+        assert counts(path.reorder) == (0, 3, 0)
+        assert not any(path.overtaken(now, 0.1) for now in (5, 6, 7))
+        assert path.reorder.hold == 0.1
+        path.overtaken(38.0, 0.01)
+        assert path.reorder.hold == 0.02
+
+    def test_three_in_a_longer_time_do_not(self) -> None:
+        path = Path()
+        assert not any(path.overtaken(now, 0.09) for now in (1.0, 6.0, 11.1, 16.2, 21.3))
+        assert path.reorder.hold == 0.06
+
+    def test_nor_do_those_that_no_hold_would_save(self) -> None:
+        path = Path()
+        assert not any(path.overtaken(now, 0.15) for now in (1, 2, 3, 4, 5))
+        assert path.reorder.hold == 0.06
+        assert path.reorder.late == 5
+
+    def test_another_stream_comes_by_the_same_path(self) -> None:
+        path = Path()
+        assert not any(path.overtaken(now, 0.09) for now in (1, 2, 3))
+        push(path.reorder, sound(0, ssrc=2))
+        assert path.reorder.hold == 0.1
+
+    def test_in_order_it_holds_nothing(self) -> None:
+        path = Path()
+        assert not any(path.overtaken(now, 0.09) for now in (1, 2, 3))
+        for n in range(100):
+            path.go(1, 4.0 + n * 0.02)
+            assert path.reorder.deadline is None
+
+    @pytest.mark.parametrize(("spread", "unused"), [(0.01, 0.001), (0.02, 0.003), (0.05, 0.08)])
+    def test_a_path_that_reorders(self, spread: float, unused: float) -> None:
+        """Delays that deviate by 10, 20 and 50 ms, each packet's by itself. With 20 ms for good
+        0.6, 10 and 28 % would come too late, with 60 ms 0, 1.7 and 16 %."""
+        dice = random.Random(5)
+        shape = 0.05 / spread
+        arrivals = sorted(
+            (n * 0.02 + dice.gammavariate(shape**2, spread / shape), n) for n in range(6000)
+        )
+        reorder = Reorder(8000)
+        for now, n in arrivals:
+            reorder.handle_timer(now)
+            reorder.push(sound(n), FRAME, now)
+        assert reorder.late / len(arrivals) < unused
+
+
+class TestClockRate:
+    """RFC 7160: the payload type changes, and the clock with it."""
+
+    def test_time_goes_on_from_the_new_timestamp(self) -> None:
+        reorder = Reorder(8000)
+        assert push(reorder, sound(0), sound(2)) == [sound(0)]
+        assert reorder.retime(48_000) == [Gap(160, 160, lost=True), sound(2)]
+        wide = Packet(96, 3, 77_000, 1, bytes(80))
+        assert reorder.push(wide, 960, 0.06) == [wide]
+        after = Packet(96, 4, 77_000 + 960 + 24_000, 1, bytes(80))
+        assert reorder.push(after, 960, 0.6) == [Gap(77_960, 24_000, lost=False), after]
+
+    def test_a_full_hold_is_counted_by_it(self) -> None:
+        reorder = Reorder(8000)
+        push(reorder, sound(0))
+        reorder.retime(48_000)
+        wide = [Packet(96, n, n * 960, 1, bytes(80)) for n in range(1, 7)]
+        assert reorder.push(wide[0], 960, 0.0) == [wide[0]]
+        assert [len(reorder.push(packet, 960, 0.0)) for packet in wide[2:]] == [0, 0, 4, 1]
+
+
+@pytest.mark.parametrize("skew", [-1e-3, 1e-4, 1e-3])
+def test_an_hour_on_another_clock(skew: float) -> None:
+    """Up to 1,000 ppm: the timestamps count, not the arrivals, so nothing adds up."""
+    reorder = Reorder(8000)
+    heard = 0
+    for n in range(180_000):
+        if n % 100 != 50:
+            for item in reorder.push(sound(n), FRAME, n * 0.02 * (1 + skew)):
+                heard += item.samples if isinstance(item, Gap) else FRAME
+    assert heard == 180_000 * FRAME
+    assert (reorder.hold, reorder.bursts, counts(reorder)) == (0.02, 1800, (1800, 0, 0))
 
 
 @pytest.mark.parametrize("seed", range(20))
