@@ -30,6 +30,7 @@ class G722Decoder:
         self._packet = av.Packet
         self._context = av.AudioCodecContext.create("g722", "r")
         self._context.layout = "mono"
+        self._context.sample_rate = RATE
 
     def decode(self, payload: bytes) -> Samples:
         """Two samples a byte; any bytes of any length are sound."""
