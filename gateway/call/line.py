@@ -43,6 +43,7 @@ FRAME = RATE * FRAME_MS // 1000
 # so much silence ends it no later, and a network that holds packets back for less puts no hole
 # into a word.
 STOPPED = 0.2
+OVERDRAFT = 3 * FRAME  # samples that it filled in too much and owes to the next pause, at most
 HOLD_SILENCE = 2.0  # s of silence that the model hears of a hold, enough to end any turn
 
 
@@ -106,6 +107,7 @@ class Line:
         self._heard: list[Samples] = []  # at 8 kHz, not given to the model yet
         self._last_audio_at = now
         self._filled = 0  # samples filled in by the clock since the last audio packet
+        self._owed = 0  # samples that it filled in too much
         self._held_since: float | None = None
         self._sequence = start.sequence
         self._timestamp = start.timestamp
@@ -299,6 +301,7 @@ class Line:
             return
         if isinstance(ordered, Gap):
             missing = max(0, ordered.samples - self._filled)
+            self._owed = min(max(self._owed, self._filled - ordered.samples), OVERDRAFT)
             conceal = ordered.lost and not self._digits.covers(
                 ordered.timestamp, ordered.samples, now
             )
@@ -316,6 +319,8 @@ class Line:
         quiet = now - self._last_audio_at
         if quiet <= STOPPED:
             return
+        if not self._filled:
+            self._filled, self._owed = self._owed, 0
         missing = int(quiet * RATE) - self._filled
         missing -= missing % FRAME
         if missing <= 0:

@@ -12,8 +12,9 @@ after three within 10 s that came too late for 60. What came later than 100 ms s
 Time is exact: from the first packet to the last, the samples of the packets and of the `Gap`s
 add up to what the timestamp advanced. A gap says how much time has no packet: lost (the
 sequence jumped too) or not sent (it did not: silence suppression, or a digit in its place). More
-than 500 ms is no gap: the stream was set anew, and time goes on from the new timestamp; as it does
-after another SSRC, a backward timestamp, or a jump in sequence that RFC 3550 A.1 calls a restart.
+than 500 ms is a gap where about as much time passed between the arrivals; else the stream was set
+anew, and time goes on from the new timestamp; as it does after another SSRC, a backward timestamp, or
+a jump in sequence that RFC 3550 A.1 calls a restart.
 
 Digits and comfort noise share the sequence but not the timeline: a packet of 0 `samples`
 counts where loss is judged and is not returned. Hand it to its receiver as it arrives.
@@ -32,7 +33,9 @@ HOLDS = (0.02, 0.06, 0.1)  # s
 LATE = 3  # packets too late for the second hold, within
 LATE_SPAN = 10.0  # s, ask for the third
 QUIET = 30.0  # s in which more than the first was of no use
-LONGEST_GAP = 0.5  # s
+LONGEST_GAP = 0.5  # s, that no clock has to confirm
+DOUBT = 0.2  # s that a network may keep packets back, and
+SKEW = 2e-3  # by which two clocks may differ, in what confirms a longer one
 MAX_HELD = 64  # packets, whatever their length
 
 
@@ -72,6 +75,7 @@ class Reorder:
         self._ssrc: int | None = None
         self._next = 0  # sequence
         self._expected: int | None = None  # timestamp
+        self._arrival = 0.0  # s, of the last sound
         self._skipped = False  # a sequence number was given up since the last sound
         self._held: dict[int, _Held] = {}  # by sequence
         self._given_up: dict[int, float] = {}  # sequences, oldest first, and since when they missed
@@ -88,8 +92,9 @@ class Reorder:
         self._next = (packet.sequence + 1) & 0xFFFF
         if samples and packet.timestamp == self._expected and not self._skipped:
             self._expected = (packet.timestamp + samples) & 0xFFFFFFFF
+            self._arrival = now
             return [packet]
-        return self._deliver(packet, samples)
+        return self._deliver(packet, samples, now)
 
     def handle_timer(self, now: float) -> list[Packet | Gap]:
         """Give up every hole that has been open for too long."""
@@ -113,7 +118,7 @@ class Reorder:
         if packet.ssrc != self._ssrc or not -MAX_MISORDER <= ahead < MAX_DROPOUT:
             if self._ssrc is None:
                 self._needed = now
-            return self._restart(packet, samples)
+            return self._restart(packet, samples, now)
         if ahead < 0:
             self._count_stray(packet.sequence, now)
             return []
@@ -131,13 +136,13 @@ class Reorder:
             out += self._give_up()
         return out
 
-    def _restart(self, packet: Packet, samples: int) -> list[Packet | Gap]:
+    def _restart(self, packet: Packet, samples: int, now: float) -> list[Packet | Gap]:
         """Another stream begins: what waits is said first, holes and all."""
         out = self._flush()
         self._given_up.clear()
         self._ssrc, self._expected, self._skipped = packet.ssrc, None, False
         self._next = (packet.sequence + 1) & 0xFFFF
-        return out + self._deliver(packet, samples)
+        return out + self._deliver(packet, samples, now)
 
     def _flush(self) -> list[Packet | Gap]:
         """All that waits, holes and all."""
@@ -197,18 +202,26 @@ class Reorder:
         out: list[Packet | Gap] = []
         while held := self._held.pop(self._next, None):
             self._next = (self._next + 1) & 0xFFFF
-            out += self._deliver(held.packet, held.samples)
+            out += self._deliver(held.packet, held.samples, held.arrival)
         self.deadline = self._opened() + self.hold if self._held else None
         return out
 
-    def _deliver(self, packet: Packet, samples: int) -> list[Packet | Gap]:
+    def _deliver(self, packet: Packet, samples: int, arrival: float) -> list[Packet | Gap]:
         if not samples:
             return []
         out: list[Packet | Gap] = [packet]
         if self._expected is not None:
             ahead = timestamp_delta(packet.timestamp, self._expected)
-            if 0 < ahead <= self._longest_gap:
+            if 0 < ahead and (
+                ahead <= self._longest_gap or self._confirmed(ahead + samples, arrival)
+            ):
                 out.insert(0, Gap(self._expected, ahead, self._skipped))
         self._expected = (packet.timestamp + samples) & 0xFFFFFFFF
+        self._arrival = arrival
         self._skipped = False
         return out
+
+    def _confirmed(self, advance: int, arrival: float) -> bool:
+        """Whether our clock went on by as much as the timestamps did."""
+        passed = arrival - self._arrival
+        return abs(advance / self._clock_rate - passed) <= DOUBT + SKEW * passed

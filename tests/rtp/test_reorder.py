@@ -177,6 +177,29 @@ class TestTime:
         assert push(reorder, later) == [later]
         assert push(reorder, sound(0, first=3, start=later.timestamp + 160)) != []
 
+    @pytest.mark.parametrize(
+        ("passed", "confirmed"),
+        [(60.02, True), (60.3, True), (59.75, True), (60.4, False), (59.6, False), (0.02, False)],
+    )
+    def test_a_longer_pause_is_one_where_the_clock_confirms_it(
+        self, passed: float, confirmed: bool
+    ) -> None:
+        """A minute on mute, up to 1,000 ppm and 200 ms of jitter off; else it was set anew."""
+        reorder = Reorder(8000)
+        reorder.push(sound(0), FRAME, 5.0)
+        after = Packet(0, 1, 160 + 480_000, 1, bytes(FRAME))
+        gap = [Gap(160, 480_000, lost=False)] if confirmed else []
+        assert reorder.push(after, FRAME, 5.0 + passed) == [*gap, after]
+
+    def test_so_is_a_longer_loss(self) -> None:
+        reorder = Reorder(8000)
+        reorder.push(sound(0), FRAME, 5.0)
+        reorder.push(sound(101), FRAME, 7.02)
+        assert reorder.push(sound(102), FRAME, 7.04) == []
+        assert reorder.push(sound(103), FRAME, 7.06) == [
+            Gap(160, 16_000, lost=True), sound(101), sound(102), sound(103)
+        ]  # fmt: skip
+
     def test_a_timestamp_that_goes_back_is_a_new_beginning(self) -> None:
         reorder = Reorder(8000)
         push(reorder, sound(100, first=-100))
