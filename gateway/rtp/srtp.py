@@ -65,17 +65,15 @@ class Key:
 class Srtp:
     """Both directions of one call.
 
-    `replaceable`: packets are protected ahead of the moment when they leave, and one that did not
-    leave may be protected again with other content. Two packets of one number that both leave would
-    give away the content of both (RFC 3711 §9.1), so without it the second raises.
+    A packet is protected in the moment when it leaves, for that is done once: two of one number
+    would give away the content of both (RFC 3711 §9.1), so the second raises.
     """
 
-    def __init__(self, send: Key, receive: Key, *, replaceable: bool = False) -> None:
+    def __init__(self, send: Key, receive: Key) -> None:
         self.failed = 0  # packets that did not authenticate
         self.replayed = 0  # packets that came twice, or too late to tell
-        self._replaceable = replaceable
         self._send, self._receive = send, receive
-        self._sender = self._new_sender(send)
+        self._sender = _sender(send)
         self._receiver = _Receiver(receive)
         self._former: _Receiver | None = None
 
@@ -87,7 +85,7 @@ class Srtp:
     def rekey(self, send: Key, receive: Key) -> None:
         """Take the keys of a new offer and answer; a direction whose key stays, stays."""
         if send != self._send:
-            self._send, self._sender = send, self._new_sender(send)
+            self._send, self._sender = send, _sender(send)
         if receive != self._receive:
             self._former, self._receive = self._receiver, receive
             self._receiver = _Receiver(receive)
@@ -95,7 +93,7 @@ class Srtp:
     # In the four below: RtpError, and nothing else, for whatever the network may send.
 
     def protect(self, packet: bytes) -> bytes:
-        """One RTP packet as it leaves. RtpError when its key is used up."""
+        """One RTP packet as it leaves. RtpError when its number or its key is used up."""
         return _of_ours(self._sender.protect, packet)
 
     def protect_rtcp(self, packet: bytes) -> bytes:
@@ -135,11 +133,6 @@ class Srtp:
         self.failed += 1
         return RtpError("not authentic")
 
-    def _new_sender(self, key: Key) -> Session:
-        policy = _policy(key, Policy.SSRC_ANY_OUTBOUND)
-        policy.allow_repeat_tx = self._replaceable
-        return Session(policy)
-
 
 class _Receiver:
     """One key's streams of the peer, not more of them than MAX_STREAMS."""
@@ -166,6 +159,10 @@ class _Receiver:
             oldest = next(iter(self._ssrcs))
             del self._ssrcs[oldest]
             self.session.remove_stream(int.from_bytes(oldest, "big"))
+
+
+def _sender(key: Key) -> Session:
+    return Session(_policy(key, Policy.SSRC_ANY_OUTBOUND))
 
 
 def _policy(key: Key, direction: int) -> Policy:
