@@ -13,8 +13,8 @@ Time is exact: from the first packet to the last, the samples of the packets and
 add up to what the timestamp advanced. A gap says how much time has no packet: lost (the
 sequence jumped too) or not sent (it did not: silence suppression, or a digit in its place). More
 than 500 ms is a gap where about as much time passed between the arrivals; else the stream was set
-anew, and time goes on from the new timestamp; as it does after another SSRC, a backward timestamp, or
-a jump in sequence that RFC 3550 A.1 calls a restart.
+anew, and time goes on from the new timestamp; as it does after another SSRC, a backward
+timestamp, or a jump in sequence that RFC 3550 A.1 calls a restart.
 
 Digits and comfort noise share the sequence but not the timeline: a packet of 0 `samples`
 counts where loss is judged and is not returned. Hand it to its receiver as it arrives.
@@ -212,7 +212,7 @@ class Reorder:
         out: list[Packet | Gap] = [packet]
         if self._expected is not None:
             ahead = timestamp_delta(packet.timestamp, self._expected)
-            if 0 < ahead and (
+            if ahead > 0 and (
                 ahead <= self._longest_gap or self._confirmed(ahead + samples, arrival)
             ):
                 out.insert(0, Gap(self._expected, ahead, self._skipped))

@@ -50,8 +50,8 @@ def test_an_hour_of_speech(skew: float) -> None:
 @pytest.mark.parametrize("frames", [1, 3])
 @pytest.mark.parametrize("skew", [-1e-3, 1e-3])
 def test_an_hour_of_words_and_pauses(skew: float, frames: int) -> None:
-    """3 s of speech and 3 s of which nothing is sent (silence suppression), 600 times, in packets of
-    20 or 60 ms: a tenth of a second more or less is heard, all of it silence."""
+    """3 s of speech and 3 s of which nothing is sent (silence suppression), 600 times, in packets
+    of 20 or 60 ms: a tenth of a second more or less is heard, all of it silence."""
     subject = line()
     heard, sequence = 0, 0
     for turn in range(600):
