@@ -13,6 +13,7 @@ telephone.py    one SIP call as the call above it sees it: offers, answers, what
 talk.py         an answered call: line, bridge and model joined
 engine.py ●     the one 20 ms tick: send, receive, run every line, prepare
 line.py         the caller's end as frames: the stages in their order
+privacy.py      how what the media port sends and hears is protected
 errands.py      what the model asked for and is not done yet
 transfers.py    who a call is with changes: by the model's wish or the peer's
 transfer.py     one attempt to connect the caller with somebody else, as decisions
