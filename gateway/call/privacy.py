@@ -52,6 +52,11 @@ class Privacy:
         return []
 
     @property
+    def ready(self) -> bool:
+        """Whether anything may leave: until then speech waits, or it would count as heard."""
+        return self._plain or self._srtp is not None
+
+    @property
     def suite(self) -> str | None:
         """What packets are protected with now, for the record; None: nothing, or no keys yet."""
         return self._srtp.suite if self._srtp else None

@@ -60,6 +60,7 @@ class TestPlain:
     def test_all_passes_as_it_is(self) -> None:
         privacy = Privacy()
         assert privacy.agree(None, 0.0) == []
+        assert privacy.ready
         assert privacy.seal(packet(1)) == privacy.open(packet(1)) == packet(1)
         assert privacy.seal_rtcp(REPORT) == privacy.open_rtcp(REPORT) == REPORT
         assert (privacy.suite, privacy.deadline, privacy.failure) == (None, None, None)
@@ -126,6 +127,7 @@ class TestDtls:
         hello = a.agree(dtls("active", THEIRS), 0.0)
         assert b.agree(dtls("passive", OURS), 0.0) == []
         for privacy in (a, b):
+            assert not privacy.ready
             assert privacy.seal(packet(1)) is None
             assert privacy.seal_rtcp(REPORT) is None
             for opened in (privacy.open, privacy.open_rtcp):
@@ -135,6 +137,7 @@ class TestDtls:
         assert a.handle_timer(0.25) == hello
         carry(a, b, hello, 0.3)
         assert talk(a, b, 1)
+        assert a.ready
         assert b.deadline is None
         assert a.failure is None
 
