@@ -33,9 +33,9 @@ from .multipart import content_type
 from .offer import Offers
 from .refer import Referrals
 from .replaces import Replaces
-from .session import Session
+from .session import Session, reason_of
 from .session_timer import Due, inspect_interval
-from .terminate import Termination, reason_of
+from .terminate import Termination
 from .uac import Attempt, UserAgentClient
 from .uas import inspect, is_sdp
 
@@ -253,13 +253,15 @@ class InviteUsage:
 
     def receive_cancel(self, server: Server, cancel: Request, now: float) -> list[Output]:
         """CANCEL of an INVITE: without effect once it has its final response (§9.2)."""
-        if server is not self._acceptance.waiting:
-            return []
+        return self._withdraw(reason_of(cancel), now) if server is self._acceptance.waiting else []
+
+    def _withdraw(self, reason: str | None, now: float) -> list[Output]:
+        """The peer wants no answer to its INVITE any more."""
         outputs = self._acceptance.refuse(487, now)
         if self._session.answered:
             return outputs  # a re-INVITE: the session stays as it was
         outputs += self._termination.close(now)
-        return [*outputs, *self._session.end("peer", "cancelled", 487, reason_of(cancel))]
+        return [*outputs, *self._session.end("peer", "cancelled", 487, reason)]
 
     def _receive_reinvite(self, server: Server, now: float) -> list[Output]:
         """§14.2. A peer that goes on has had our 2xx; only its ACK is lost (RFC 5407 §3.1.4)."""
@@ -372,6 +374,8 @@ class InviteUsage:
         termination, session = self._termination, self._session
         if termination.deadline is not None and termination.deadline <= now:
             return termination.close(now)
+        if self._acceptance.has_expired(now):
+            return self._withdraw(None, now)
         outputs = self._acceptance.handle_timer(now)
         if outputs is None:
             return termination.miss(now)
