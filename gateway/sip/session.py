@@ -14,6 +14,7 @@ from .agent import ALLOW, METHODS, SUPPORTED, UserAgent, content
 from .dialog import Dialog
 from .digest import Credentials
 from .event import By, Ended, Flow, Output
+from .grammar import text
 from .layer import Server, TransactionLayer
 from .message import Request, Response
 from .refer import Referrals
@@ -23,6 +24,7 @@ from .transaction import State
 from .uac import Acknowledgement, Attempt, UserAgentClient, Way
 
 MAX_FORKS = 16  # phones that may ring for, or answer, one INVITE of ours
+MAX_REASON = 256  # characters of a Reason header
 CREDENTIALS = ("Authorization", "Proxy-Authorization")
 
 Fields = Sequence[tuple[str, str]]
@@ -201,3 +203,9 @@ class Session:
 def _is_settled(attempt: Attempt) -> bool:
     """Can no copy of its 2xx come any more (timer M)?"""
     return attempt.client is None or attempt.client.machine.state is State.TERMINATED
+
+
+def reason_of(message: Request | Response) -> str | None:
+    """The Reasons of a BYE, a CANCEL (RFC 3326) or a refusal (RFC 6432), fit for people."""
+    value = ", ".join(message.headers.all("Reason"))
+    return text(value)[:MAX_REASON] if value else None
