@@ -37,12 +37,13 @@ from .rtp.port import PortPool, RtpPorts
 from .simulator.server import SimulatorServer
 from .sip.address import Uri
 from .sip.authentication import Screen
+from .sip.datagram import Binder, bind_udp
 from .sip.endpoint import Endpoint
 from .sip.event import Event, Identity, Incoming, Registered, Unregistered
 from .sip.resolver import Ask
 from .sip.sockets import Network, Sockets
 from .sip.tls import TlsSettings
-from .sip.transport import Binder, Listen, Transport, bind_udp
+from .sip.transport import Listen, Transport
 from .trunks import Registrations, accounts, credentials
 from .ways import Ways, open_resolver
 

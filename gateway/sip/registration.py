@@ -114,8 +114,12 @@ class Registration:
         return self._ask(0, now)
 
     def lose(self, flow: Flow, now: float) -> list[Output]:
-        """The connection by which we are registered is gone: calls cannot come by it any more."""
+        """The connection by which we are registered is gone: calls cannot come by it any more.
+
+        Of datagrams there is none: whoever forges ICMP must not make us register time and again.
+        """
         lost = flow == self.flow and self.is_registered(now) and self._asking is None
+        lost = lost and flow.transport != "udp"
         return self.refresh(now) if lost else []
 
     # what comes of it

@@ -417,6 +417,13 @@ class TestOnceMore:
         desk.see(desk.registration.lose(STREAM, desk.now))
         assert len(desk.sent) == 2
 
+    def test_after_a_datagram_was_refused(self) -> None:
+        """That is no connection: whoever forges ICMP would have us register time and again."""
+        desk = Desk(FIRST).start()
+        desk.accept()
+        desk.see(desk.registration.lose(FIRST, desk.now))
+        assert len(desk.sent) == 1
+
 
 class TestStop:
     def test_the_binding_is_removed(self) -> None:
