@@ -15,7 +15,6 @@ from .dialog import Dialog
 from .digest import Credentials
 from .event import By, Ended, Flow, Output
 from .grammar import text
-from .grammar import text
 from .layer import Server, TransactionLayer
 from .message import Request, Response
 from .refer import Referrals
@@ -25,7 +24,6 @@ from .transaction import State
 from .uac import Acknowledgement, Attempt, UserAgentClient, Way
 
 MAX_FORKS = 16  # phones that may ring for, or answer, one INVITE of ours
-MAX_REASON = 256  # characters of a Reason header
 MAX_REASON = 256  # characters of a Reason header
 CREDENTIALS = ("Authorization", "Proxy-Authorization")
 
