@@ -185,7 +185,7 @@ class Transport:
 
         None if there is no route, or if we listen at one address whatever the routes are.
         """
-        wildcard = "::" if ":" in flow.local[0] else "0.0.0.0"
+        wildcard = _wildcard(flow.local[0])
         port = flow.local[1]
         if all((own.host, own.port) != (wildcard, port) for own in self._listening) and (
             self._connections.reserved.get(wildcard) != port
@@ -283,11 +283,11 @@ class Transport:
 
     def _send_datagram(self, data: bytes, flow: Flow) -> None:
         host, port = flow.local
-        for own in ((host, port), ("0.0.0.0", port), ("::", port)):
-            if made := self._sockets.get(own):
-                made.send(data, flow.remote)
-                return
-        self._endpoint.counts["unsent"] += 1  # closed meanwhile
+        made = self._sockets.get((host, port)) or self._sockets.get((_wildcard(host), port))
+        if made:
+            made.send(data, flow.remote)
+        else:
+            self._endpoint.counts["unsent"] += 1  # closed meanwhile
 
     def _locate(self, asked: Locate) -> None:
         found = self._locator(asked.hop)
@@ -336,9 +336,13 @@ class Transport:
         return known
 
 
+def _wildcard(host: str) -> str:
+    """Every address of this one's family."""
+    return "::" if ":" in host else "0.0.0.0"
+
+
 def _is_on_route(flow: Flow) -> bool:
-    wildcard = "::" if ":" in flow.local[0] else "0.0.0.0"
-    return _source_host(wildcard, flow.remote[0]) == flow.local[0]
+    return _source_host(_wildcard(flow.local[0]), flow.remote[0]) == flow.local[0]
 
 
 def _source_host(wildcard: str, remote_host: str) -> str:

@@ -296,6 +296,36 @@ def test_bad_input(data: bytes) -> None:
     run(main)
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_both_wildcards(host: str) -> None:
+    """
+    Listening at all addresses of either family, at one port: each message leaves by its own.
+    """
+
+    async def main() -> None:
+        party, peer = Party("a"), Party("b")
+        await party.open(("0.0.0.0", 0))
+        (_, port) = party.transport.addresses[0]
+        await party.transport.close()
+        await party.open(("0.0.0.0", port), ("::", port))
+        await peer.open((host, 0))
+        flow = peer.transport.flow((host, port))
+        _, outputs = peer.endpoint.invite(
+            "sip:bob@x", flow, OFFER, peer.transport.now(), from_uri="sip:a@x"
+        )
+        peer.transport.act(outputs)
+        incoming = await party.next()
+        assert isinstance(incoming, Incoming)
+        party.do(lambda now: party.endpoint.refuse(incoming.call, 486, now))
+        ended = await peer.next()
+        assert isinstance(ended, Ended)
+        assert ended.status == 486
+        await party.transport.close()
+        await peer.transport.close()
+
+    run(main)
+
+
 def test_wildcard() -> None:
     """
     A socket bound to every address shows each peer the one that faces it, and remembers it.
