@@ -219,6 +219,7 @@ class Bridge:
 
     def close(self) -> None:
         """The call is over: keep of the transcript what was heard."""
+        self._errands.close()
         cut = self._line.cut()
         self._cut_transcript(cut, {heard.part: heard.ms for heard in cut})
 

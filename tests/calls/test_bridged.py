@@ -323,6 +323,7 @@ def test_a_caller_who_hangs_up_while_it_rings(tmp_path: Path) -> None:
             record = await home.record()
             assert home.holds_nothing()
         assert (record["ended_by"], record["cause"]) == ("caller", "hang_up")
+        assert [it["ok"] for it in record["tools"]] == [False]
         assert record["transfers"][0]["ended_at"]
 
     run(main())
