@@ -266,7 +266,7 @@ class Connections:
         self._held: set[Connection] = set()  # those that are closing, too
         self._from: Counter[str] = Counter()  # hosts that connected
         self._gone: dict[Flow, None] = {}  # came in and are closed: nobody listens there
-        self._told: dict[str, float] = {}  # host -> until when its failures are not told again
+        self._told: dict[tuple[str, str, str], float] = {}  # until when it is not told again
         self._listeners: list[Callable[[], None]] = []
         self.reserved: dict[str, int] = {}  # our host -> the port that connections leave from
         self._closing = False
@@ -405,18 +405,20 @@ class Connections:
             self._empty.set()
 
     def tell(self, connection: Connection, error: BaseException) -> None:
-        """Log why it could not be made, once a minute for each host."""
+        """Log why it could not be made, once a minute for each host, and each name that it has."""
         self.counts["connection_failed"] += 1
-        host, port = connection.flow.remote
+        flow = connection.flow
+        host, port = flow.remote
+        whom = (flow.transport, host, flow.name)
         now = self._loop.time()
-        if self._told.get(host, now) > now:
+        if self._told.get(whom, now) > now:
             return
         if len(self._told) >= MAX_REMEMBERED:
             self._told.clear()
-        self._told[host] = now + SAY_EACH
+        self._told[whom] = now + SAY_EACH
         log.warning(
             "sip_connection_failed",
-            transport=connection.flow.transport,
+            transport=flow.transport,
             peer=hostport(host, port),
             dialled=connection.dialled,
             reason=reason_of(error),

@@ -337,6 +337,22 @@ class TestEnds:
 
         on_virtual_time(test)
 
+    def test_refused_two(self) -> None:
+        """
+        Several trunks may be at one host: each name's failure is told.
+        """
+
+        async def test(network: Memory, side: Side) -> None:
+            with capture_logs() as logs:
+                for name in ("a.example", "b.example", "a.example"):
+                    side.all.send(b"x", Flow("tcp", HERE, THERE, name), None)
+                    await asyncio.sleep(1)
+                side.all.send(b"x", Flow("tls", HERE, THERE, "a.example"), None)
+                await asyncio.sleep(1)
+            assert [it["transport"] for it in logs] == ["tcp", "tcp", "tls"]
+
+        on_virtual_time(test)
+
     def test_no_answer(self) -> None:
         """
         A host that does not answer is given up after 5 s.
