@@ -410,12 +410,42 @@ class TestOnceMore:
         desk = Desk(STREAM).start()
         desk.see(desk.registration.lose(STREAM, desk.now))  # not registered yet: uac.py sees it
         desk.accept()
+        desk.now += 10
         desk.see(desk.registration.lose(FIRST, desk.now))
         assert len(desk.sent) == 1
         desk.see(desk.registration.lose(STREAM, desk.now))
         assert asked(desk.last) == (2, "300")
         desk.see(desk.registration.lose(STREAM, desk.now))
         assert len(desk.sent) == 2
+
+    def test_after_it_was_lost_and_nobody_is_there(self) -> None:
+        """The connection is lost once; what fails then is tried again when it is due."""
+        desk = Desk(STREAM).start()
+        desk.accept()
+        desk.now += 10
+        desk.see(desk.registration.lose(STREAM, desk.now))
+        assert len(desk.sent) == 2
+        desk.see(desk.layer.fail(STREAM))
+        desk.see(desk.registration.lose(STREAM, desk.now))
+        assert len(desk.sent) == 2
+        assert desk.registration.deadline == pytest.approx(desk.now + 5, abs=0.5)
+
+    def test_after_a_refresh_found_nobody(self) -> None:
+        """That the way is gone is known then."""
+        desk = Desk(STREAM).start()
+        desk.accept()
+        desk.until_sent()
+        desk.see(desk.layer.fail(STREAM))
+        desk.see(desk.registration.lose(STREAM, desk.now))
+        assert len(desk.sent) == 2
+
+    def test_after_a_connection_that_did_not_last(self) -> None:
+        """A registrar that closes each of them is not asked without end."""
+        desk = Desk(STREAM).start()
+        desk.accept()
+        desk.see(desk.registration.lose(STREAM, desk.now))
+        assert len(desk.sent) == 1
+        assert desk.registration.deadline == pytest.approx(desk.now + 5, abs=0.5)
 
     def test_after_a_datagram_was_refused(self) -> None:
         """That is no connection: whoever forges ICMP would have us register time and again."""
