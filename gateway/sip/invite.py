@@ -278,7 +278,7 @@ class InviteUsage:
         freed = acceptance.receive_prack(prack, now)
         if freed is None:
             return self._session.respond(server, 481, now)
-        if prack.body and not answers and not self._modification.waiting:
+        if prack.body and not answers and self._offers.one_may_follow:
             return [*self._modification.receive(server, dialog, now), *freed]
         outputs = self._session.respond(server, 200, now)
         if answers and not acceptance.offering:

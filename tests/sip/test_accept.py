@@ -443,6 +443,17 @@ class TestReliable:
         assert wire.see(wire.endpoint.answer("t1", ANSWER, 0.2)) == [OK]
         assert wire.last.headers.cseq.method == "INVITE"
 
+    def test_an_offer_in_the_prack_while_the_first_is_open(self) -> None:
+        """
+        There is none (RFC 3264 §4, RFC 3262 §5): the PRACK is for the 180, the answer in the 200.
+        """
+        wire = self.invited(headers=RELIABLE)
+        wire.see(wire.endpoint.ring("t1", 0.0))
+        assert wire.receive(self.prack(wire, body=OFFER)) == [OK]
+        assert wire.last_response().body == b""
+        assert wire.see(wire.endpoint.answer("t1", ANSWER, 0.2)) == [OK]
+        assert wire.last_response().body == ANSWER
+
     def test_cancelled(self) -> None:
         """
         Nothing of it is left.
