@@ -119,8 +119,8 @@ class Calls:
 
     # one in the place of another
 
-    def dialog_of(self, call: str) -> Replaces | None:
-        """What names an answered call to its peer's peer: who is to take our place in it."""
+    def place_in(self, call: str) -> Replaces | None:
+        """Our place in an answered call, as its peer knows it: for the one who is to take it."""
         usage = self._usages.get(call)
         if usage is None or usage.ended or not usage.answered or usage.dialog is None:
             return None

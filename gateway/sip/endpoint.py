@@ -410,7 +410,7 @@ class Endpoint:
         attended transfer. `quiet`: without being told (RFC 4488). Nothing on a call that is not
         answered. SipError (a ValueError) for what is no URI, ValueError for a second one at a time.
         """
-        place = self._calls.dialog_of(replaces) if replaces else None
+        place = self._calls.place_in(replaces) if replaces else None
         return self._calls.refer(
             call,
             lambda referrals: (
