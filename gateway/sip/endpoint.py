@@ -356,44 +356,6 @@ class Endpoint:
         """INFO with this body; what the peer makes of it is not told."""
         return self._calls.move(call, lambda usage: usage.inform(content_type, body, now))
 
-    # where we are registered, and who is with us
-
-    def register(
-        self,
-        name: str,
-        registrar: str,
-        now: float,
-        *,
-        aor: str,
-        credentials: Credentials | None,
-        expires: int,
-    ) -> list[Output]:
-        """Register the URI `aor` at `registrar`, and keep it so until unregister().
-
-        Registered and Unregistered tell of each change, and of each refresh. `expires` in s.
-        ValueError for a name that is in use, SipError (one, too) for what is no URI.
-        """
-        return self._registrations.add(
-            name, registrar, now, aor=aor, credentials=credentials, expires=expires
-        )
-
-    def unregister(self, name: str, now: float) -> list[Output]:
-        """Remove the binding; nothing if there is none of this name."""
-        return self._registrations.remove(name, now)
-
-    def reregister(self, name: str, now: float) -> list[Output]:
-        """Register anew at once, because our address has changed."""
-        return self._registrations.refresh(name, now)
-
-    @property
-    def registrations(self) -> Mapping[str, Registration]:
-        """By name; those that are not over."""
-        return self._registrations.by_name
-
-    def binding(self, trunk: str, user: str, now: float) -> Binding | None:
-        """Where the phone of a user is, if it has registered with us."""
-        return self._registrar.find(trunk, user, now)
-
     def refer(
         self,
         call: str,
@@ -433,6 +395,44 @@ class Endpoint:
     def report_referral(self, call: str, status: int, reason: str, now: float) -> list[Output]:
         """Tell the peer how the call goes that it asked for; from 200 on that is the end of it."""
         return self._calls.refer(call, lambda referrals: referrals.report(status, reason, now))
+
+    # where we are registered, and who is with us
+
+    def register(
+        self,
+        name: str,
+        registrar: str,
+        now: float,
+        *,
+        aor: str,
+        credentials: Credentials | None,
+        expires: int,
+    ) -> list[Output]:
+        """Register the URI `aor` at `registrar`, and keep it so until unregister().
+
+        Registered and Unregistered tell of each change, and of each refresh. `expires` in s.
+        ValueError for a name that is in use, SipError (one, too) for what is no URI.
+        """
+        return self._registrations.add(
+            name, registrar, now, aor=aor, credentials=credentials, expires=expires
+        )
+
+    def unregister(self, name: str, now: float) -> list[Output]:
+        """Remove the binding; nothing if there is none of this name."""
+        return self._registrations.remove(name, now)
+
+    def reregister(self, name: str, now: float) -> list[Output]:
+        """Register anew at once, because our address has changed."""
+        return self._registrations.refresh(name, now)
+
+    @property
+    def registrations(self) -> Mapping[str, Registration]:
+        """By name; those that are not over."""
+        return self._registrations.by_name
+
+    def binding(self, trunk: str, user: str, now: float) -> Binding | None:
+        """Where the phone of a user is, if it has registered with us."""
+        return self._registrar.find(trunk, user, now)
 
     # pieces
 
