@@ -35,7 +35,7 @@ from gateway.sip.event import (
     ReferralProgress,
     Referred,
 )
-from gateway.sip.info import digits, relay
+from gateway.sip.info import digits
 from gateway.text import cleaned
 
 from .bridge import Action, HangUp, Note, Press, Send, Transfer
@@ -141,6 +141,8 @@ class Call:
                     self._rings = self._rings or agreed or status == RINGING
                     if agreed:
                         self._join()  # early media runs, and the model hears nothing of it
+                case Informed() if self.transfers.informed(event):
+                    pass  # to whom the caller talks with
                 case Informed(content_type=kind, body=body) if self._talk:
                     for digit in digits(kind, body):
                         self._talk.informed(digit, self._x.clock())
@@ -356,9 +358,7 @@ class Call:
 
     def inform(self, digit: str) -> None:
         """Send a key by INFO."""
-        kind, body = relay(digit)
-        handle, now = self.telephone.handle, self._x.clock()
-        self._x.act(self._x.endpoint.inform(handle, kind, body, now))
+        self.telephone.inform(digit)
 
     # -- what follows from it
 
@@ -382,9 +382,7 @@ class Call:
                 case Transfer(target):
                     self.transfers.hand_over(target, self._agent.transfer[target])
                 case Press(keys) if self._talk:
-                    handle = self.telephone.handle
-                    inform = self._x.endpoint.allows(handle, "INFO", unknown=False)
-                    self._talk.press(keys, inform=inform)
+                    self._talk.press(keys, inform=self.telephone.takes_info)
                 case Note(name, values):
                     self._log.warning(name, **values)
         self._set_timer()

@@ -13,6 +13,7 @@ from gateway.rtp.port import RtpPort
 from gateway.sdp.description import MISCELLANEOUS, SdpError
 from gateway.sdp.negotiation import Local, Media, Negotiation
 from gateway.sip.event import Answered, CallEvent, Confirmed, Offered, Progress, RefreshDue
+from gateway.sip.info import relay
 
 from .ending import Refusal, incompatible
 from .exchange import Destination, Exchange, Owner
@@ -79,6 +80,17 @@ class Telephone:
     def hang_up(self, reason: str | None) -> None:
         """BYE, or CANCEL before the answer; `reason` is the value of a Reason header."""
         self._x.act(self._x.endpoint.bye(self.handle, self._x.clock(), reason=reason))
+
+    @property
+    def takes_info(self) -> bool:
+        """Does the peer say that it takes INFO?"""
+        return self._x.endpoint.allows(self.handle, "INFO", unknown=False)
+
+    def inform(self, digit: str) -> None:
+        """Send a key by INFO, where the peer takes that."""
+        if self.takes_info:
+            kind, body = relay(digit)
+            self._x.act(self._x.endpoint.inform(self.handle, kind, body, self._x.clock()))
 
     # -- called
 

@@ -18,7 +18,7 @@ from gateway.rtp.port import RtpPort
 from gateway.sdp.description import SdpError
 from gateway.sdp.negotiation import Media
 from gateway.sip.address import Uri
-from gateway.sip.event import CallEvent, Ended, Incoming, ReferralProgress, Referred
+from gateway.sip.event import CallEvent, Ended, Incoming, Informed, ReferralProgress, Referred
 from gateway.text import cleaned
 
 from .ending import Ending, Refusal, incompatible
@@ -142,6 +142,10 @@ class Transfers:
         """The peer told what became of our REFER."""
         if self._handover:
             self._handover.referred(event.status, final=event.final)
+
+    def informed(self, event: Informed) -> bool:
+        """The telephone sent INFO; whether it is for whom the caller talks with now."""
+        return self._handover is not None and self._handover.informed(event)
 
     # -- the peer's wish
 
