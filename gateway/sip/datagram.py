@@ -1,9 +1,10 @@
-"""One bound UDP socket ●, and whose datagram nobody wants (RFC 3261 §18.4). Shell.
+"""One bound UDP socket ●, and whose datagram goes nowhere (RFC 3261 §18.4). Shell.
 
-Where nobody listens, ICMP says so ("port unreachable"). asyncio hands on that something was said,
-not whose datagram it was about; Linux tells that by the error queue of a socket, which is read
-here. Elsewhere, what is not answered ends by its timer. Left out on purpose: hosts and networks
-that are unreachable, which may be back before the next copy of a request leaves.
+The system may refuse to send: no route, a firewall. Where nobody listens, ICMP says so ("port
+unreachable"). asyncio hands on that something was said, not whose datagram it was about; Linux
+tells that by the error queue of a socket, which is read here. Elsewhere, what is not answered ends
+by its timer. Left out on purpose: what routers say of hosts and networks, which may be back before
+the next copy of a request leaves.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ Binder = Callable[
 # of Linux; the socket module does not name them
 _IP_RECVERR, _IPV6_RECVERR = 11, 25
 _QUEUE: Final = getattr(socket, "MSG_ERRQUEUE", None)
+_OTHERS: Final = {errno.ECONNREFUSED, errno.ENOBUFS, errno.ENOMEM}  # not this datagram's fault
 _ANCILLARY: Final = 512  # bytes; an error has 44 at most
 
 
@@ -54,8 +56,8 @@ async def bind_udp(
 class Datagrams(asyncio.DatagramProtocol):
     """What a socket is told goes up; it decides nothing.
 
-    `received(data, own, remote)` takes a datagram, `refused(own, remote)` hears that nobody listens
-    where one was sent.
+    `received(data, own, remote)` takes a datagram, `refused(own, remote)` hears where one cannot be
+    sent, or nobody listens.
     """
 
     def __init__(
@@ -68,11 +70,14 @@ class Datagrams(asyncio.DatagramProtocol):
         self._refused = refused
         self._transport: asyncio.DatagramTransport
         self._errors: socket.socket | None = None
+        self._sending: Address | None = None
 
     def send(self, data: bytes, remote: Address) -> None:
         """Send a datagram."""
         self._hear()  # an error that waits would be raised in place of the sending
+        self._sending = remote
         self._transport.sendto(data, remote)
+        self._sending = None
 
     def close(self) -> None:
         self._transport.close()
@@ -89,7 +94,9 @@ class Datagrams(asyncio.DatagramProtocol):
         self._received(data, self.address, (addr[0], addr[1]))
 
     def error_received(self, exc: Exception) -> None:
-        """Too long a datagram is resent, as is what is not answered, until its timer ends it."""
+        """It is said in the midst of sending, or later of whatever was sent."""
+        if self._sending and isinstance(exc, OSError) and exc.errno not in _OTHERS:
+            self._refused(self.address, self._sending)
         self._hear()
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 import sys
 from collections.abc import Awaitable, Callable
@@ -138,10 +139,9 @@ def test_the_next_datagram_leaves() -> None:
     run(main)
 
 
-@linux
 def test_too_long() -> None:
     """
-    A datagram that is longer than any can be is dropped; the socket goes on.
+    A datagram that is longer than any can be goes nowhere; the socket goes on.
     """
 
     async def main() -> None:
@@ -151,8 +151,40 @@ def test_too_long() -> None:
         end.socket.send(bytes(70_000), far)
         end.socket.send(b"short", far)
         assert (await other.came.get())[0] == b"short"
+        assert end.refused.get_nowait() == (end.socket.address, far)
         assert end.refused.empty()
         end.socket.close()
         other.socket.close()
+
+    run(main)
+
+
+@linux
+def test_no_route() -> None:
+    """
+    A machine of the network cannot be reached from the loopback address, and the system says so.
+    """
+
+    async def main() -> None:
+        end, far = End(), ("192.0.2.1", 5060)
+        own = await end.bind()
+        end.socket.send(b"hello", far)
+        assert end.refused.get_nowait() == (own, far)
+        end.socket.close()
+
+    run(main)
+
+
+def test_too_late() -> None:
+    """
+    What is told when nothing is being sent says not whose datagram it was.
+    """
+
+    async def main() -> None:
+        end = End()
+        await end.bind()
+        end.socket.error_received(OSError(errno.EPERM, "no"))
+        assert end.refused.empty()
+        end.socket.close()
 
     run(main)
