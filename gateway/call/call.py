@@ -274,13 +274,14 @@ class Call:
             self._refuse(ending.refusal)
         # nothing where the refusal ended the call; not so where its 200 had just left
         self.telephone.hang_up(ending.header)
-        if self.transfers.waiting:  # nobody is left to hang up on
+        if gone := self.transfers.outlived:  # nobody is left to hang up on
+            self.record.sip_status = gone.status
             self._is_over()
 
     def ended(self, event: Ended) -> None:
         """The telephone's call is over, and so is this one, unless a transfer goes on."""
         self._held.silence()  # no packet follows the BYE
-        if self.transfers.outlives(event):
+        if event.by != "us" and self.transfers.outlives(event):
             self.moved()
             return
         if self._ending is None:

@@ -94,7 +94,7 @@ class Transfers:
         self._handover: Handover | None = None
         self._takeover: Takeover | None = None
         self._former: tuple[Telephone, float] | None = None  # whom the call was with; BYE then
-        self._outlived: Ended | None = None  # the end of the telephone's call
+        self.outlived: Ended | None = None  # of the telephone's call, when the call goes on
 
     @property
     def busy(self) -> bool:
@@ -200,14 +200,9 @@ class Transfers:
         """The telephone's call is over; whether the call is not, for a moment."""
         if self._handover and not self._handover.transfer.over:
             self._handover.caller_ended()
-        if self.busy and self._outlived is None:
-            self._outlived = event
+        if self.busy and self.outlived is None:
+            self.outlived = event
         return self.busy
-
-    @property
-    def waiting(self) -> bool:
-        """The telephone's call is over, and the call is not yet."""
-        return self._outlived is not None
 
     @property
     def deadline(self) -> float | None:
@@ -224,7 +219,7 @@ class Transfers:
         sound = self._subject.sound
         if self._handover and not self._handover.transfer.over:
             return self._handover.silent_at
-        return sound[0].silent_at if sound and not self.waiting else None
+        return sound[0].silent_at if sound and not self.outlived else None
 
     def handle_timer(self, now: float) -> None:
         """Do what is due."""
@@ -265,13 +260,13 @@ class Transfers:
         self._subject.go_on(error)
 
     def moved(self) -> None:
-        if self._outlived and not self.busy:
-            event, self._outlived = self._outlived, None
+        if self.outlived and not self.busy:
+            event, self.outlived = self.outlived, None
             self._subject.ended(event)
         self._subject.moved()
 
     def follow(self, telephone: Telephone) -> None:
-        former, self._outlived = self._subject.telephone, None
+        former, self.outlived = self._subject.telephone, None
         former.leave()
         self._former = (former, self._x.clock() + GRACE)
         self._subject.follow(telephone, None)
