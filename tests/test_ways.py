@@ -53,6 +53,7 @@ async def ways(settings: Config, dns: Dns | None = None) -> AsyncIterator[Ways]:
         [Listen(it.transport, it.host, it.port) for it in settings.sip.listen],
         on_event=lambda event: None,
         bind=network.bind,
+        network=network,
     )
     try:
         yield Ways(settings, resolver, transport)
