@@ -24,7 +24,7 @@ from .record import Transfer as Entry
 from .telephone import Telephone
 
 RINGING = 45.0  # s that she may ring
-OK, NOT_ACCEPTABLE, NO_ANSWER, UNAVAILABLE = 200, 488, 408, 503
+OK, NOT_ACCEPTABLE, NO_ANSWER, GIVEN_UP, UNAVAILABLE = 200, 488, 408, 487, 503
 
 
 class Host(Protocol):
@@ -94,7 +94,7 @@ class Takeover:
         if not self.over:
             self._telephone.leave()
             self._telephone.hang_up(None)
-            self._fail(NO_ANSWER)
+            self._fail(GIVEN_UP)
 
     async def _call(self) -> None:
         try:

@@ -391,6 +391,8 @@ class TestAskedOfUs:
                 await other.ended.wait()
                 record = await home.record()
             assert record["transfers"][0]["ended_at"]
+            assert record["transfers"][0]["status"] == 487  # given up, and not unanswered
+            assert (record["ended_by"], record["sip_status"]) == ("gateway", 200)
 
         run(main())
 
