@@ -79,11 +79,13 @@ class Gateway:
     def __init__(self, config: Config, world: World, backends: Mapping[str, Backend]) -> None:
         self.directory = Directory(config)
         key = world.number(256).to_bytes(32, "big")
+        self._credentials = credentials(config, self._token)
         self.endpoint = Endpoint(
             token=self._token,
             public_address=config.sip.public_address,
             session_expires=config.sip.session_expires,
             screen=Screen(knows=self._identify, accounts=accounts(config), key=key),
+            credentials=self._credentials,
         )
         self.ports = world.ports or PortPool(
             config.media.listen, config.media.ports.first, config.media.ports.last
@@ -94,7 +96,6 @@ class Gateway:
         self.registrations: Registrations
         self.http: Server | None = None
         self._config = config
-        self._credentials = credentials(config, self._token)
         self._world = world
         self._loop = asyncio.get_running_loop()
         self._admission = Admission(

@@ -8,9 +8,10 @@ to a call is invite.py's; here its timer is kept, and a call of which nothing is
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from .agent import UserAgent
+from .digest import Credentials
 from .event import Flow, Identity, Incoming, Output
 from .grammar import SipError
 from .invite import InviteUsage
@@ -26,10 +27,19 @@ _TO_TAG = re.compile(rb"\r\nto?[ \t]*:[^\r\n]*;[ \t]*tag[ \t]*=[ \t]*([\w.-]+)",
 
 
 class Calls:
-    def __init__(self, layer: TransactionLayer, uac: UserAgentClient, agent: UserAgent) -> None:
+    """`credentials`, by trunk, are for the challenges of those who call us."""
+
+    def __init__(
+        self,
+        layer: TransactionLayer,
+        uac: UserAgentClient,
+        agent: UserAgent,
+        credentials: Mapping[str, Credentials],
+    ) -> None:
         self._layer = layer
         self._uac = uac
         self._agent = agent
+        self._credentials = credentials
         self._usages: dict[str, InviteUsage] = {}
         self._replacing: dict[str, str] = {}  # a new call -> that whose place it is to take
         self._schedule: Schedule[InviteUsage] = Schedule()
@@ -112,7 +122,10 @@ class Calls:
             self._replacing[usage.call] = replaces
         server = self._layer.accept(invite, flow, usage.call)
         incoming = Incoming(usage.call, invite, flow, identity, replaces)
-        return [*self._after(usage, usage.accept(server, now)), incoming]
+        # a user of ours has proven who she is, and is no one to whom we do
+        trunk = identity.trunk if identity and identity.user is None else None
+        credentials = self._credentials.get(trunk) if trunk else None
+        return [*self._after(usage, usage.accept(server, credentials, now)), incoming]
 
     def _new(self, flow: Flow | None) -> InviteUsage:
         return InviteUsage(self._agent.token(), self._layer, self._uac, self._agent, flow)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 from .agent import UserAgent, phrase
 from .authentication import Screen
@@ -62,7 +63,7 @@ class Endpoint:
     `public_address` is the host written into Via and Contact; by default the flow's own.
     `session_expires`: after how many seconds a call that nobody refreshed is over (RFC 4028), 90
     or more; 0: we do not ask for that. `screen` says who a request is from; without one everybody
-    is served.
+    is served. `credentials`, by trunk, are for the challenges of those who call us.
     """
 
     def __init__(
@@ -73,6 +74,7 @@ class Endpoint:
         public_address: str | None = None,
         session_expires: int = INTERVAL,
         screen: Screen | None = None,
+        credentials: Mapping[str, Credentials] = MappingProxyType({}),
         max_transactions: int = MAX_TRANSACTIONS,
     ) -> None:
         self.counts: Counter[str] = Counter()  # what was ignored or answered without a call
@@ -86,7 +88,7 @@ class Endpoint:
         self._uac = UserAgentClient(self._layer, self._agent)
         self._registrar = Registrar()
         self._registrations = Registrations(self._uac, self._agent)
-        self._calls = Calls(self._layer, self._uac, self._agent)
+        self._calls = Calls(self._layer, self._uac, self._agent, credentials)
         self._outside = Outside(
             self._layer,
             self._agent,

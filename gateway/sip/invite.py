@@ -109,9 +109,10 @@ class InviteUsage:
 
     # what its owner does
 
-    def accept(self, server: Server, now: float) -> list[Output]:
-        """Begin as the one who is called."""
+    def accept(self, server: Server, credentials: Credentials | None, now: float) -> list[Output]:
+        """Begin as the one who is called; `credentials` are for what we ask of the caller."""
         session = self._session
+        session.credentials = credentials
         self.call_id = server.request.headers.call_id
         session.dialog = Dialog.accept(server.request, self.call)
         session.follow(server.request, server.flow)

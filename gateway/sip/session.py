@@ -47,7 +47,7 @@ class Session:
         self.via: Via | None = None  # and what that request says of it
         self.dialog: Dialog | None = None  # the call's; before a 2xx to our INVITE there is none
         self.owner = False  # did we make the Call-ID (§14.1)?
-        self.credentials: Credentials | None = None  # for the one whom we call
+        self.credentials: Credentials | None = None  # for whoever challenges us
         self.timer = SessionTimer(agent.session_expires)
         self._referrals: Referrals | None = None
         self.answered = False  # a 2xx to the INVITE went, or came

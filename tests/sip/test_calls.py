@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import count
 
 import pytest
 
-from gateway.sip.endpoint import Ended, Flow, Incoming
+from gateway.sip.authentication import Screen
+from gateway.sip.digest import Credentials
+from gateway.sip.endpoint import Ended, Endpoint, Flow, Identity, Incoming
 
 from .wire import ANSWER, FLOW, OFFER, US, Wire, called, calling, request, response, talking
 
@@ -218,3 +221,34 @@ class TestReplacesIn:
         assert wire.receive(request("OPTIONS", headers=[self.REPLACES])) == [
             "SIP/2.0 400 Bad Replaces"
         ]
+
+
+class TestChallenges:
+    """Who calls us may ask who we are, for what we ask of him within the call (§22)."""
+
+    def wire(self, identity: Identity) -> Wire:
+        numbers = count(1)
+        screen = Screen(knows=lambda host: identity, accounts={}, key=bytes(32))
+        own = {"pbx": Credentials("us", "secret", token=lambda: "c")}
+        return Wire(Endpoint(token=lambda: f"t{next(numbers)}", screen=screen, credentials=own))
+
+    def bye(self, identity: Identity) -> list[str]:
+        """What follows the 407 to a BYE of ours."""
+        wire = self.wire(identity)
+        wire.receive(request("INVITE", body=OFFER))
+        wire.see(wire.endpoint.answer("t1", ANSWER, 0.0))
+        wire.receive(request("ACK", to_tag="t1"))
+        wire.see(wire.endpoint.bye("t1", 0.0))
+        challenge = 'Proxy-Authenticate: Digest realm="pbx", nonce="n", qop="auth", algorithm=MD5'
+        seen = wire.receive(response(wire.last_request(), "407 No", headers=[challenge]))
+        wire.wait(until=100.0)
+        return [line for line in seen if isinstance(line, str)]
+
+    def test_of_a_trunk_that_knows_us(self) -> None:
+        (again,) = self.bye(Identity("pbx"))
+        assert again.startswith("BYE ")
+
+    @pytest.mark.parametrize("identity", [Identity("other"), Identity("pbx", "alice")])
+    def test_of_anybody_else(self, identity: Identity) -> None:
+        """A password is for its own trunk, and not for its users."""
+        assert self.bye(identity) == []
