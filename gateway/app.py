@@ -131,7 +131,7 @@ class Gateway:
             network=world.network,
         )
         stack.push_async_callback(self.transport.close)
-        self.ways = Ways(config, resolver, self.transport)
+        self.ways = Ways(config, resolver, self.transport, self.endpoint.host)
         self.ways.keep()
         self.registrations = Registrations(
             config,

@@ -177,7 +177,7 @@ class Call:
 
     async def _be_called(self, invite: Incoming, backends: Sequence[Backend]) -> None:
         """Ring until the model is ready, then answer."""
-        self.telephone.use(self._held.open_port(), invite.flow.local[0])
+        self.telephone.use(self._held.open_port(), self._x.endpoint.host(invite.flow))
         try:
             self.telephone.agree(invite.request.body)
         except SdpError as error:

@@ -39,7 +39,7 @@ class Telephone:
             exchange.owners[handle] = owner
 
     def use(self, port: RtpPort, host: str, *, codec: str | None = None) -> None:
-        """Have the sound at this port; `host` is ours as the route to the peer has it.
+        """Have the sound at this port; `host` is ours as the peer sees it.
 
         `codec` comes first, where something else is joined that speaks it.
         """

@@ -182,7 +182,7 @@ class Transfers:
         sound = self._subject.sound
         if self.busy or sound is None:
             return BUSY
-        telephone.use(sound[1], invite.flow.local[0])
+        telephone.use(sound[1], self._x.endpoint.host(invite.flow))
         try:
             telephone.agree(invite.request.body)
         except SdpError as error:

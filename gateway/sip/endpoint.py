@@ -432,6 +432,10 @@ class Endpoint:
         """By name; those that are not over."""
         return self._registrations.by_name
 
+    def host(self, flow: Flow) -> str:
+        """Our host as the peer at this flow sees it, as far as we know."""
+        return self._agent.host(flow)
+
     def binding(self, trunk: str, user: str, now: float) -> Binding | None:
         """Where the phone of a user is, if it has registered with us."""
         return self._registrar.find(trunk, user, now)

@@ -176,6 +176,8 @@ class Registration:
         self._since, self._until = now, now + granted
         self._back_off = FIRST_BACK_OFF
         self._refresh_at = now + self._jittered(granted / 2)
+        if self.flow and not self._is_bound(attempt, self.flow):
+            self._refresh_at = now + self._jittered(FIRST_BACK_OFF)
         return [Registered(self.name, granted)]
 
     def _failed(self, status: int, reason: str, now: float, wait: float) -> list[Output]:
@@ -214,6 +216,12 @@ class Registration:
         return max(known, default=self._expires if said is None else said)
 
     # pieces
+
+    def _is_bound(self, attempt: Attempt, flow: Flow) -> bool:
+        """Does our binding say where we are, as the registrar has just told (RFC 3581)?"""
+        bound = _contact(attempt.request.headers.get("Contact") or "")
+        ours = _contact(self._contact(flow, self._expires))
+        return bound is None or ours is None or _place(bound.uri) == _place(ours.uri)
 
     def _abandon(self) -> None:
         if self._asking:
