@@ -61,7 +61,7 @@ class Onward:
             wanted = Uri.parse(uri)
         except SipError:
             return None
-        if not (self.accepts and self.carrier and wanted.user and self._permits(wanted)):
+        if not (self.accepts and wanted.user and self._permits(wanted)):
             return None
         clean = Uri(wanted.scheme, wanted.user, wanted.host, wanted.port)  # no parameters of its
         return self.destination(
@@ -70,7 +70,7 @@ class Onward:
 
     def _permits(self, target: Uri) -> bool:
         """Is this host the trunk's own?"""
-        if target.scheme == "tel" or (self.carrier and _same_host(target, self.carrier.uri)):
+        if self.carrier and (target.scheme == "tel" or _same_host(target, self.carrier.uri)):
             return True
         try:
             address = ip_address(target.host.strip("[]"))

@@ -119,3 +119,10 @@ class TestPeers:
     def test_only_where_the_operator_allows_it(self) -> None:
         for onward in (Onward(carrier=CARRIER), Onward(accepts=True)):
             assert onward.asked("sip:200@pbx.example", caller=None, headers=()) is None
+
+    def test_a_trunk_without_a_way_out_has_its_addresses(self) -> None:
+        pbx = replace(PBX, carrier=None)
+        to = pbx.asked("sip:200@192.0.2.9:5080", caller=None, headers=())
+        assert to
+        assert (to.target, to.route) == ("sip:200@192.0.2.9:5080", None)
+        assert pbx.asked("tel:+7495", caller=None, headers=()) is None
