@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 
+from .address import Via
 from .agent import UserAgent
 from .digest import Credentials
 from .event import Flow, Identity, Incoming, Output
@@ -18,6 +19,7 @@ from .invite import InviteUsage
 from .layer import Acknowledged, TransactionLayer
 from .message import Request
 from .refer import Referrals
+from .registrar import Binding
 from .replaces import Replaces, refusal, replaced_by
 from .schedule import Schedule
 from .uac import Outcome, Reply, Silence, Unreachable, UserAgentClient
@@ -103,10 +105,10 @@ class Calls:
     # a new one
 
     def place(
-        self, flow: Flow | None, begin: Callable[[InviteUsage], list[Output]]
+        self, way: Flow | Binding | None, begin: Callable[[InviteUsage], list[Output]]
     ) -> tuple[str, list[Output]]:
-        """Begin a call of ours, over `flow` if that is known. Without one if `begin` raises."""
-        usage = self._new(flow)
+        """Begin a call of ours, by this way if it is known. Without one if `begin` raises."""
+        usage = self._new(way.flow, way.via) if isinstance(way, Binding) else self._new(way)
         outputs = begin(usage)
         self._usages[usage.call] = usage
         return usage.call, self._after(usage, outputs)
@@ -127,8 +129,8 @@ class Calls:
         credentials = self._credentials.get(trunk) if trunk else None
         return [*self._after(usage, usage.accept(server, credentials, now)), incoming]
 
-    def _new(self, flow: Flow | None) -> InviteUsage:
-        return InviteUsage(self._agent.token(), self._layer, self._uac, self._agent, flow)
+    def _new(self, flow: Flow | None, via: Via | None = None) -> InviteUsage:
+        return InviteUsage(self._agent.token(), self._layer, self._uac, self._agent, flow, via)
 
     # one in the place of another
 

@@ -298,7 +298,7 @@ class Endpoint:
     def invite(
         self,
         target: str,
-        flow: Flow | None,
+        way: Flow | Binding | None,
         body: bytes,
         now: float,
         *,
@@ -308,14 +308,14 @@ class Endpoint:
         credentials: Credentials | None = None,
         redirects: bool = False,
     ) -> tuple[str, list[Output]]:
-        """Call `target`, over `flow` or to wherever its URI leads. Returns the new call's handle.
+        """Call `target`, by this `way` or to wherever its URI leads. Returns the new call's handle.
 
         `from_uri` is a URI, or a name and a URI in brackets; SipError (a ValueError) if neither.
         `route`: the URI of a proxy to send it by. `credentials` answer the challenges of this call.
         `redirects`: ask whom a 3xx names, at most five; else it is a refusal.
         """
         return self._calls.place(
-            flow,
+            way,
             lambda usage: usage.place(
                 target,
                 from_uri,

@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .accept import Acceptance
+from .address import Via
 from .agent import UserAgent, capabilities, phrase
 from .dialog import Dialog
 from .digest import Credentials
@@ -52,10 +53,11 @@ class InviteUsage:
         uac: UserAgentClient,
         agent: UserAgent,
         flow: Flow | None,
+        via: Via | None = None,
     ) -> None:
         self.call = call
         self.call_id = ""  # the header's
-        self._session = session = Session(call, layer, uac, agent, flow)
+        self._session = session = Session(call, layer, uac, agent, flow, via)
         self._initiation = initiation = Initiation(session)
         self._acceptance = acceptance = Acceptance(session)
         self._modification = modification = Modification(session)

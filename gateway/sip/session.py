@@ -40,11 +40,12 @@ class Session:
         uac: UserAgentClient,
         agent: UserAgent,
         flow: Flow | None,
+        via: Via | None = None,
     ) -> None:
         self.call = call
         self.layer, self.uac, self.agent = layer, uac, agent
         self.flow = flow  # by which the peer's latest request came; or which led to the peer
-        self.via: Via | None = None  # and what that request says of it
+        self.via = via  # and what that request says of it; that may be a REGISTER
         self.dialog: Dialog | None = None  # the call's; before a 2xx to our INVITE there is none
         self.owner = False  # did we make the Call-ID (§14.1)?
         self.credentials: Credentials | None = None  # for whoever challenges us
