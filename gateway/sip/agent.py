@@ -116,7 +116,8 @@ class UserAgent:
     def via(self, flow: Flow) -> str:
         """A new Via, and with it a new transaction (§8.1.1.7)."""
         transport, branch = flow.transport.upper(), MAGIC_COOKIE + self.token()
-        return f"SIP/2.0/{transport} {self.sent_by(flow)};rport;branch={branch}"
+        alias = "" if flow.transport == "udp" else ";alias"  # RFC 5923: it may come back by this
+        return f"SIP/2.0/{transport} {self.sent_by(flow)};rport{alias};branch={branch}"
 
     def contact(self, flow: Flow, user: str | None = None) -> str:
         """Where requests within our dialogs reach us: over what they come by now (§8.1.1.8).
