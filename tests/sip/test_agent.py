@@ -115,12 +115,14 @@ class TestMapped:
 def test_transport(transport: str) -> None:
     """
     The Contact names the transport of the flow, with the public address too (§8.1.1.8): a request
-    within the dialog comes back over it.
+    within the dialog comes back over it, and so may others.
     """
     flow = Flow(transport, ("10.0.0.1", 5061), ("192.0.2.9", 40000))
 
     assert agent().contact(flow) == f"<sip:10.0.0.1:5061;transport={transport}>"
     assert agent("203.0.113.5").contact(flow) == f"<sip:203.0.113.5:5061;transport={transport}>"
+    assert ";alias;" in agent().via(flow)  # RFC 5923 §5
+    assert ";alias" not in agent().via(FLOW)
 
 
 def test_response() -> None:
