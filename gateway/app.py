@@ -23,11 +23,11 @@ from .api.calls import routes
 from .api.server import Readiness, Server, application
 from .backends import profile_of, script_of
 from .call.admission import Admission
+from .call.carrier import Carrier
 from .call.engine import Engine, Ticker, TimerDescriptor
 from .call.exchange import Exchange
 from .call.journal import Journal
 from .call.model import Backend
-from .call.order import Carrier
 from .call.recording import Recording
 from .call.switchboard import Switchboard
 from .config import Config
@@ -268,14 +268,17 @@ class Gateway:
     def _carriers(self) -> dict[str, Carrier]:
         """The trunks that calls can be made through."""
         carriers = {}
+        sip = self._config.sip
+        hosts = [(it.host, it.port) for it in sip.listen]
+        hosts += [(sip.public_address, it.port) for it in sip.listen if sip.public_address]
         for name, trunk in self._config.trunks.items():
-            uri = trunk.outbound or trunk.register_at
-            if uri is None or not uri.startswith(("sip:", "sips:")):
+            uri = trunk.outbound or trunk.register_at or ""
+            way = Uri.parse(uri) if uri.startswith(("sip:", "sips:")) else None
+            if way is None and not trunk.users:
                 continue
-            way = Uri.parse(uri)
             registrar = Uri.parse(trunk.register_at).host if trunk.register_at else None
             user, _, place = (trunk.username or "").partition("@")
-            ours = way.host if user else self._config.sip.public_address
+            ours = way.host if way and user else sip.public_address
             carriers[name] = Carrier(
                 name,
                 way,
@@ -283,6 +286,8 @@ class Gateway:
                 host=place or trunk.domain or registrar or ours,
                 domain=trunk.domain,
                 credentials=self._credentials.get(name),
+                users=frozenset(trunk.users),
+                places=tuple(Uri("sip", None, host, port) for host, port in hosts),
             )
         return carriers
 

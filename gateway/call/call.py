@@ -44,7 +44,7 @@ from .equipment import Equipment
 from .exchange import Destination, Exchange, Party
 from .model import Backend
 from .onward import Onward
-from .prepare import Refused, host_towards
+from .prepare import Refused, host_towards, located
 from .record import Record, State
 from .talk import Talk
 from .telephone import Telephone
@@ -194,7 +194,7 @@ class Call:
         self.telephone.use(self._held.open_port(), host)
         await self._reach_model(backends)
         self._limit = self._x.clock() + to.timeout, HangUp("gateway", "no_answer")
-        self.telephone.call(to, host)
+        self.telephone.call(located(to, self._x), host)
         self.record.sip_call_id = self._x.endpoint.call_id(self.telephone.handle)
         self._log = self._log.bind(**self.names)
         self.act([])
@@ -265,6 +265,7 @@ class Call:
         if self.telephone.handle:
             self.telephone.refuse(no)
         else:
+            self.record.sip_status = no.status if no.told else None
             self._is_over()
 
     def _hang_up(self, ending: Ending) -> None:

@@ -23,7 +23,7 @@ from .ending import Ending, incompatible
 from .engine import Joint
 from .exchange import Destination, Exchange
 from .line import RATE, Start
-from .prepare import Refused, host_towards, open_port
+from .prepare import Refused, host_towards, located, open_port
 from .relay import Relay, Side
 from .talk import Talk
 from .telephone import Telephone
@@ -255,7 +255,7 @@ class Handover:
                 return
             self._port = open_port(self._x)
             self._target.use(self._port, host, codec=self._talk.line.media.codec.name)
-            self._target.call(self._to, host)
+            self._target.call(located(self._to, self._x), host)
         except Refused as refused:
             self._perform(self.transfer.unreachable(refused.refusal.status, self._x.clock()))
 

@@ -19,7 +19,7 @@ from gateway.sip.agent import phrase
 from gateway.sip.event import Answered, CallEvent, Ended, Progress
 
 from .exchange import Destination, Exchange
-from .prepare import Refused, host_towards
+from .prepare import Refused, host_towards, located
 from .record import Transfer as Entry
 from .telephone import Telephone
 
@@ -99,12 +99,11 @@ class Takeover:
     async def _call(self) -> None:
         try:
             host = await host_towards(self._to, self._x)
+            if not self.over:
+                self._telephone.use(self._port, host)
+                self._telephone.call(located(self._to, self._x), host)
         except Refused as refused:
             self._fail(refused.refusal.status)
-            return
-        if not self.over:
-            self._telephone.use(self._port, host)
-            self._telephone.call(self._to, host)
 
     def _receive(self, event: CallEvent) -> None:
         if not isinstance(event, Ended):

@@ -125,7 +125,7 @@ class Telephone:
         assert self._local  # `use` comes first
         self.handle, outputs = self._x.endpoint.invite(
             to.target,
-            None,
+            to.binding,
             self._negotiation.offer(self._local),
             self._x.clock(),
             from_uri=f"<sip:{to.from_user}@{to.from_host or host}>",

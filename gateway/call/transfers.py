@@ -21,10 +21,11 @@ from gateway.sip.address import Uri
 from gateway.sip.event import CallEvent, Ended, Incoming, Informed, ReferralProgress, Referred
 from gateway.text import cleaned
 
+from .carrier import SAFE
 from .ending import Ending, Refusal, incompatible
 from .exchange import Exchange
 from .handover import Handover
-from .onward import SAFE, Onward
+from .onward import Onward
 from .record import Record
 from .record import Transfer as Entry
 from .takeover import Takeover
@@ -116,15 +117,17 @@ class Transfers:
             self._subject.go_on({"error": "The call is being transferred already."})
             return
         telephone = self._subject.telephone
+        us = self._us(telephone)
+        to = self._onward.destination(uri, caller=self._other, headers=[("Referred-By", us)])
         entry = Entry(name, uri, self._onward.by)
         self._record.transfers.append(entry)
         transfer = Transfer(
             entry,
             self._onward.by,
-            refers=self._x.endpoint.allows(telephone.handle, "REFER"),
+            # the peer cannot reach a phone of ours: only we have the way to it
+            refers=not (to and to.phone) and self._x.endpoint.allows(telephone.handle, "REFER"),
             wall=lambda now: self._x.wall(),
         )
-        us = self._us(telephone)
         self._handover = Handover(
             self._x,
             self,
@@ -132,7 +135,7 @@ class Transfers:
             caller=telephone,
             talk=sound[0],
             uri=self._onward.referral(uri),
-            to=self._onward.destination(uri, caller=self._other, headers=[("Referred-By", us)]),
+            to=to,
             referred_by=us,
             source_mode=self._source_mode,
         )
