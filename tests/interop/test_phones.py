@@ -1,5 +1,5 @@
 """Phones as people have them, each over UDP, TCP and TLS: they register with us, prove their
-password, call, hold, resume, press a key, hang up, and move a call elsewhere.
+password, call, hold, resume, press a key, hang up, and move a call elsewhere; one is called, too.
 
 One gateway knows its users by their passwords, another takes anybody on this machine.
 """
@@ -24,6 +24,7 @@ from .sound import FRAME, RATE, loud_seconds, pause, read_wav, write_wav
 LONG = "I will go on and on, about the weather in the mountains and the price of tea. " * 3
 ANSWER = "Yes, I am still here, and I am glad to talk to you as well."
 PASSWORD = "sesame"
+ABSENT = "absent"  # a user who has no phone
 OLD = {"baresip"}  # 1.0.0 ends at the sight of SHA-256
 
 
@@ -59,7 +60,7 @@ def offices(
     tmp_path_factory: pytest.TempPathFactory, certificate: Certificate, colleague: Softphone
 ) -> Iterator[dict[str, Office]]:
     """By name; `users` for those of today, `old users` for those who know MD5 only."""
-    users = {"users": dict.fromkeys(KINDS, PASSWORD)}
+    users = {"users": dict.fromkeys([*KINDS, ABSENT], PASSWORD)}
     trunks: dict[str, dict[str, Any]] = {
         "users": users,
         "old users": {**users, "digest": ["MD5"]},
@@ -141,6 +142,41 @@ def test_a_user(
     assert service.complaints(record["sip_call_id"]) == []
     _, sent = read_wav(Path(record["recording"]))
     assert len(sent) / FRAME - record["rtp"]["sent"] > 20  # frames of 20 ms, on hold
+
+
+def test_a_user_is_called(offices: dict[str, Office], tmp_path: Path, transport: str) -> None:
+    """Where she registered from, by the connection that she made; she hears us, and hangs up."""
+    office = offices["users"]
+    service, line = office.service, office.line(transport)
+    with softphone(
+        tmp_path / "phone",
+        user="softphone",
+        domain=f"{HOST}:{line.port}",
+        password=PASSWORD,
+        transport=transport,
+        mute=True,
+        registers=True,
+        authority=line.authority,
+    ) as phone:
+        order = {"to": "softphone", "agent": "talk", "wait": True}
+        call = service.ask("POST", "/v1/calls", order)
+        assert (call.get("state"), call.get("trunk")) == ("answered", "phones"), call
+        phone.wait_for("established", 0)
+        until(lambda: loud_seconds(service.model_so_far()) > 1, "the greeting")
+        phone.do("hangup", 0)
+        phone.wait_for("closed", 0)
+        record = service.record_of(call["id"])
+        assert loud_seconds(phone.heard(0)) > 0.5
+    assert (record["ended_by"], record["cause"], record["sip_status"]) == ("callee", "hang_up", 200)
+    assert record["rtp"]["received"] > 20
+    assert service.complaints(record["sip_call_id"]) == []
+
+
+def test_a_user_without_a_phone(offices: dict[str, Office]) -> None:
+    order = {"to": ABSENT, "agent": "talk", "wait": True}
+    call = offices["users"].service.ask("POST", "/v1/calls", order)
+    assert (call["state"], call["cause"], call["sip_status"]) == ("ended", "unavailable", 480)
+    assert call["sip_reason"] == f"No phone of {ABSENT} is registered"
 
 
 def test_a_wrong_password(
