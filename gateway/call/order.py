@@ -51,7 +51,7 @@ class Order:
 
     to: str  # a number, or a tel: or sip: URI
     agent: str
-    trunk: str | None = None  # None: the only one that can dial
+    trunk: str | None = None  # None: the only one that can dial `to`
     from_: str | None = None  # the number that the callee shall see
     variables: Mapping[str, str] = field(default_factory=dict)  # for the agent's instructions
     headers: tuple[tuple[str, str], ...] = ()
