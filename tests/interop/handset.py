@@ -45,6 +45,9 @@ class Handset(Protocol):
     def dial_in_vain(self, user: str) -> None:
         """Call, and be refused for want of the right password."""
 
+    def answer(self) -> None:
+        """Take the call that rings, or is about to."""
+
     def hold(self) -> None: ...
 
     def resume(self) -> None: ...
@@ -89,6 +92,11 @@ class _Baresip:
         self.phone.do("dial", f"sip:{user}@{HOST}:{self.line.port}")
         self.phone.wait_for("CALL_CLOSED")
         assert "401" in self.phone.events[-1]["param"]
+
+    def answer(self) -> None:
+        self.phone.wait_for("CALL_INCOMING")
+        self.phone.do("accept")
+        self.phone.wait_for("CALL_ESTABLISHED")
 
     def hold(self) -> None:
         self._change("hold")
@@ -137,6 +145,10 @@ class _Softphone:
         self._dial(user)
         _, _, why = self.phone.wait_for("ended", 0)
         assert "401" in why, why
+
+    def answer(self) -> None:
+        """It does so by itself."""
+        self.phone.wait_for("established", 0)
 
     def _dial(self, user: str) -> None:
         transport = self.line.transport
@@ -196,6 +208,11 @@ class _Linphone:
         self.phone.wait_for(f"Password for {self.line.user}")
         self.phone.do("anything")
         self.phone.do("")
+
+    def answer(self) -> None:
+        self.phone.wait_for("incoming call")
+        self.phone.do("answer")
+        self.phone.wait_for("connected")
 
     def _dial(self, user: str) -> None:
         transport = self.line.transport

@@ -1,5 +1,5 @@
 """Phones as people have them, each over UDP, TCP and TLS: they register with us, prove their
-password, call, hold, resume, press a key, hang up, and move a call elsewhere; one is called, too.
+password, call, hold, resume, press a key, hang up, and move a call elsewhere, and are called.
 
 One gateway knows its users by their passwords, another takes anybody on this machine.
 """
@@ -144,32 +144,43 @@ def test_a_user(
     assert len(sent) / FRAME - record["rtp"]["sent"] > 20  # frames of 20 ms, on hold
 
 
-def test_a_user_is_called(offices: dict[str, Office], tmp_path: Path, transport: str) -> None:
-    """Where she registered from, by the connection that she made; she hears us, and hangs up."""
-    office = offices["users"]
-    service, line = office.service, office.line(transport)
-    with softphone(
-        tmp_path / "phone",
-        user="softphone",
-        domain=f"{HOST}:{line.port}",
-        password=PASSWORD,
-        transport=transport,
-        mute=True,
-        registers=True,
-        authority=line.authority,
-    ) as phone:
-        order = {"to": "softphone", "agent": "talk", "wait": True}
-        call = service.ask("POST", "/v1/calls", order)
-        assert (call.get("state"), call.get("trunk")) == ("answered", "phones"), call
-        phone.wait_for("established", 0)
+def test_a_user_is_called(
+    offices: dict[str, Office], tmp_path: Path, voice: Path, kind: str, transport: str
+) -> None:
+    """Where she registered from, by the connection that she made; she hangs up."""
+    office = of(offices, kind)
+    service = office.service
+    line = replace(office.line(transport), user=kind, password=PASSWORD, registers=True)
+    with handset(kind, tmp_path / "phone", voice, line) as phone:
+        call = service.ask("POST", "/v1/calls", {"to": kind, "agent": "talk"})
+        assert call.get("trunk") == "phones", call
+        phone.answer()
         until(lambda: loud_seconds(service.model_so_far()) > 1, "the greeting")
-        phone.do("hangup", 0)
-        phone.wait_for("closed", 0)
+        phone.hang_up()
         record = service.record_of(call["id"])
-        assert loud_seconds(phone.heard(0)) > 0.5
     assert (record["ended_by"], record["cause"], record["sip_status"]) == ("callee", "hang_up", 200)
     assert record["rtp"]["received"] > 20
     assert service.complaints(record["sip_call_id"]) == []
+
+
+def test_what_a_user_hears_who_is_called(offices: dict[str, Office], tmp_path: Path) -> None:
+    service = offices["users"].service
+    with softphone(
+        tmp_path / "phone",
+        user="softphone",
+        domain=f"{HOST}:{service.sip}",
+        password=PASSWORD,
+        transport="tcp",
+        mute=True,
+        registers=True,
+    ) as phone:
+        order = {"to": "softphone", "agent": "talk", "wait": True}
+        call = service.ask("POST", "/v1/calls", order)
+        assert call.get("state") == "answered", call
+        until(lambda: loud_seconds(service.model_so_far()) > 1, "the greeting")
+        phone.do("hangup", 0)
+        phone.wait_for("closed", 0)
+        assert loud_seconds(phone.heard(0)) > 0.5
 
 
 def test_a_user_without_a_phone(offices: dict[str, Office]) -> None:
