@@ -261,6 +261,7 @@ class TestTrunk:
         carriers = {"provider": PROVIDER, "phones": PHONES}
         assert choose(order(to="+74951234567"), carriers) is PROVIDER
         assert choose(order(to="100"), {"phones": PHONES, "more": NOBODY}) is PHONES
+        assert choose(order(to="200"), {"phones": PHONES}) is PHONES  # which says who there is
         for to, among in (("100", carriers), ("200", {"phones": PHONES, "more": NOBODY})):
             with pytest.raises(OrderError, match="which trunk"):
                 choose(order(to=to), among)
