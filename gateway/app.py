@@ -23,11 +23,11 @@ from .api.calls import routes
 from .api.server import Readiness, Server, application
 from .backends import profile_of, script_of
 from .call.admission import Admission
+from .call.carrier import Carrier
 from .call.engine import Engine, Ticker, TimerDescriptor
 from .call.exchange import Exchange
 from .call.journal import Journal
 from .call.model import Backend
-from .call.order import Carrier
 from .call.recording import Recording
 from .call.switchboard import Switchboard
 from .config import Config
@@ -37,12 +37,13 @@ from .rtp.port import PortPool, RtpPorts
 from .simulator.server import SimulatorServer
 from .sip.address import Uri
 from .sip.authentication import Screen
+from .sip.datagram import Binder, bind_udp
 from .sip.endpoint import Endpoint
 from .sip.event import Event, Identity, Incoming, Registered, Unregistered
 from .sip.resolver import Ask
 from .sip.sockets import Network, Sockets
 from .sip.tls import TlsSettings
-from .sip.transport import Binder, Listen, Transport, bind_udp
+from .sip.transport import Listen, Transport
 from .trunks import Registrations, accounts, credentials
 from .ways import Ways, open_resolver
 
@@ -78,11 +79,13 @@ class Gateway:
     def __init__(self, config: Config, world: World, backends: Mapping[str, Backend]) -> None:
         self.directory = Directory(config)
         key = world.number(256).to_bytes(32, "big")
+        self._credentials = credentials(config, self._token)
         self.endpoint = Endpoint(
             token=self._token,
             public_address=config.sip.public_address,
             session_expires=config.sip.session_expires,
             screen=Screen(knows=self._identify, accounts=accounts(config), key=key),
+            credentials=self._credentials,
         )
         self.ports = world.ports or PortPool(
             config.media.listen, config.media.ports.first, config.media.ports.last
@@ -93,7 +96,6 @@ class Gateway:
         self.registrations: Registrations
         self.http: Server | None = None
         self._config = config
-        self._credentials = credentials(config, self._token)
         self._world = world
         self._loop = asyncio.get_running_loop()
         self._admission = Admission(
@@ -129,7 +131,7 @@ class Gateway:
             network=world.network,
         )
         stack.push_async_callback(self.transport.close)
-        self.ways = Ways(config, resolver, self.transport)
+        self.ways = Ways(config, resolver, self.transport, self.endpoint.host)
         self.ways.keep()
         self.registrations = Registrations(
             config,
@@ -266,14 +268,17 @@ class Gateway:
     def _carriers(self) -> dict[str, Carrier]:
         """The trunks that calls can be made through."""
         carriers = {}
+        sip = self._config.sip
+        hosts = [(it.host, it.port) for it in sip.listen]
+        hosts += [(sip.public_address, it.port) for it in sip.listen if sip.public_address]
         for name, trunk in self._config.trunks.items():
-            uri = trunk.outbound or trunk.register_at
-            if uri is None or not uri.startswith(("sip:", "sips:")):
+            uri = trunk.outbound or trunk.register_at or ""
+            way = Uri.parse(uri) if uri.startswith(("sip:", "sips:")) else None
+            if way is None and not trunk.users:
                 continue
-            way = Uri.parse(uri)
             registrar = Uri.parse(trunk.register_at).host if trunk.register_at else None
             user, _, place = (trunk.username or "").partition("@")
-            ours = way.host if user else self._config.sip.public_address
+            ours = way.host if way and user else sip.public_address
             carriers[name] = Carrier(
                 name,
                 way,
@@ -281,6 +286,8 @@ class Gateway:
                 host=place or trunk.domain or registrar or ours,
                 domain=trunk.domain,
                 credentials=self._credentials.get(name),
+                users=frozenset(trunk.users),
+                places=tuple(Uri("sip", None, host, port) for host, port in hosts),
             )
         return carriers
 

@@ -170,7 +170,8 @@ class TrunkConfig(Section):
     # not take that. `bridge`: we call the target and stay between. `attended`: as bridge, then the
     # peer is asked to connect the two (Replaces).
     transfer_by: Literal["refer", "attended", "bridge"] = "refer"
-    # Phones that register with us and call from anywhere, as they prove: user and password.
+    # Phones that register with us, call from anywhere and are called, as they prove: user and
+    # password.
     users: Annotated[dict[UserName, Secret], Example('{"100": "${PHONE_100_PASSWORD}"}')] = {}
     # What the password is for: told to our users (null: "gateway"), and asked of where we register
     # (null: the first that is asked for there).

@@ -15,7 +15,7 @@ from typing import Any, Self
 import aiohttp
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from .config import ApiConfig
 
@@ -137,9 +137,10 @@ async def show_calls(service: Service, out: Console, *, as_json: bool) -> int:
     if as_json:
         out.print_json(data=calls)
         return 0
-    table = Table("id", "direction", "state", "from", "to", "trunk", "agent", "backend", "since")
+    names = ("id", "direction", "state", "from", "to", "trunk", "agent", "backend")
+    table = Table(Column("id", no_wrap=True), *(Column(it, overflow="fold") for it in names[1:]))
+    table.add_column("since", no_wrap=True)
     for call in calls:
-        names = ("id", "direction", "state", "from", "to", "trunk", "agent", "backend")
         since = call["answered_at"] or call["invited_at"]
         clock = datetime.fromisoformat(since).astimezone().strftime("%H:%M:%S")
         table.add_row(*(_cell(call[name]) for name in names), clock)

@@ -8,7 +8,7 @@ such a call come all the same, it is taken, and told of once a trunk.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import structlog
@@ -46,10 +46,19 @@ def _tell_trouble(question: Question, reason: str) -> None:
 class Ways:
     """The ways to all trunks."""
 
-    def __init__(self, config: Config, resolver: Resolver, transport: Transport) -> None:
+    """`host` is our own as the peer at a flow sees it."""
+
+    def __init__(
+        self,
+        config: Config,
+        resolver: Resolver,
+        transport: Transport,
+        host: Callable[[Flow], str],
+    ) -> None:
         self._config = config
         self._resolver = resolver
         self._transport = transport
+        self._host = host
         self._told: set[str] = set()  # trunks whose calls see an address that they cannot reach
 
     def keep(self) -> None:
@@ -79,7 +88,7 @@ class Ways:
         """A call came from a trunk: can it reach what we announce?"""
         if trunk is None or trunk in self._told:
             return
-        found = seen(self._config, flow.remote[0], flow.local[0])
+        found = seen(self._config, flow.remote[0], self._host(flow))
         if found.trouble:
             self._told.add(trunk)
             log.warning("private_address_announced", **_words(trunk, found))
@@ -104,7 +113,8 @@ class Ways:
 
     def _local(self, target: Target) -> str | None:
         try:
-            return self._transport.flow((target.host, target.port), target.transport).local[0]
+            flow = self._transport.flow((target.host, target.port), target.transport)
+            return self._host(flow)
         except OSError:  # of a family that we do not listen on
             return None
 

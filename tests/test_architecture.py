@@ -64,6 +64,7 @@ SHELL = frozenset(
         "sip/resolver.py",
         "sip/transport.py",
         "sip/connection.py",
+        "sip/datagram.py",
         "sip/sockets.py",
         "sip/tls.py",
         "rtp/port.py",

@@ -162,6 +162,21 @@ def test_the_calls_in_progress(as_json: bool) -> None:
         assert word in text.getvalue()
 
 
+def test_a_narrow_page_cuts_no_id() -> None:
+    """It is what the next command needs; a pipe has 80 columns."""
+    text = StringIO()
+    id_ = "c-b5f9baa48061fd52"
+
+    class Listing:
+        async def listing(self) -> list[dict[str, object]]:
+            return [{**CALL, "id": id_, "agent": "reception" * 4, "to": "+74951234567"}]
+
+    console = Console(file=text, width=80)
+    assert asyncio.run(show_calls(Listing(), console, as_json=False)) == 0  # type: ignore[arg-type]
+    assert id_ in text.getvalue()
+    assert "…" not in text.getvalue()
+
+
 class TestErrors:
     """Each a sentence for people."""
 

@@ -48,14 +48,16 @@ def config(*listen: str, **sections: Any) -> Config:
 async def ways(settings: Config, dns: Dns | None = None) -> AsyncIterator[Ways]:
     network = Network()
     resolver = open_resolver(settings, dns or Dns())
+    endpoint = Endpoint(token=lambda: "t")
     transport = await Transport.open(
-        Endpoint(token=lambda: "t"),
+        endpoint,
         [Listen(it.transport, it.host, it.port) for it in settings.sip.listen],
         on_event=lambda event: None,
         bind=network.bind,
+        network=network,
     )
     try:
-        yield Ways(settings, resolver, transport)
+        yield Ways(settings, resolver, transport, endpoint.host)
     finally:
         await transport.close()
         await resolver.close()

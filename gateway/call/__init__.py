@@ -4,6 +4,7 @@ switchboard.py ●  all calls: who answers, who is called, who is in a call
 admission.py    whether one more call is taken
 call.py ●       the life of a call: one task group, from INVITE to record
 order.py        a call that a program wants made: checked, and whom it means
+carrier.py      a trunk that calls can be made through, and whom its URIs and numbers mean
 ending.py       why a call is over, and how the caller is told
 exchange.py     what all calls share, and what is known of whom a call is with
 introduction.py  what an INVITE says of who calls, and how much of it is believed

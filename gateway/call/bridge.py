@@ -117,6 +117,7 @@ class Bridge:
         self._live: dict[str, None] = {}  # responses that are being generated, oldest first
         self._dead: dict[str, _Dead] = {}
         self._calls: list[FunctionCall] = []
+        self._run_before: set[str] = set()  # call_ids: nothing is done twice that is said twice
         self._greeting: ev.ResponseCreate | None = None  # until it was heard to its end
         self._errands = Errands(behaviour.loop_delay)
         self._retried = False
@@ -218,6 +219,7 @@ class Bridge:
 
     def close(self) -> None:
         """The call is over: keep of the transcript what was heard."""
+        self._errands.close()
         cut = self._line.cut()
         self._cut_transcript(cut, {heard.part: heard.ms for heard in cut})
 
@@ -296,8 +298,9 @@ class Bridge:
         """Answer the function calls of one response; all outputs first, then one response."""
         actions: list[Action] = []
         for call in calls:
-            if call.name in self._how.builtin_tools:
+            if call.name in self._how.builtin_tools or call.call_id in self._run_before:
                 continue
+            self._run_before.add(call.call_id)
             result = outcome(call, self._how.tools, self._how.targets)
             use = ToolUse(call.name, 0, not isinstance(result, Output) or result.ok)
             self._record.tools.append(use)

@@ -35,7 +35,7 @@ from gateway.sip.event import (
     ReferralProgress,
     Referred,
 )
-from gateway.sip.info import digits, relay
+from gateway.sip.info import digits
 from gateway.text import cleaned
 
 from .bridge import Action, HangUp, Note, Press, Send, Transfer
@@ -44,7 +44,7 @@ from .equipment import Equipment
 from .exchange import Destination, Exchange, Party
 from .model import Backend
 from .onward import Onward
-from .prepare import Refused, host_towards
+from .prepare import Refused, host_towards, located
 from .record import Record, State
 from .talk import Talk
 from .telephone import Telephone
@@ -141,6 +141,8 @@ class Call:
                     self._rings = self._rings or agreed or status == RINGING
                     if agreed:
                         self._join()  # early media runs, and the model hears nothing of it
+                case Informed() if self.transfers.informed(event):
+                    pass  # to whom the caller talks with
                 case Informed(content_type=kind, body=body) if self._talk:
                     for digit in digits(kind, body):
                         self._talk.informed(digit, self._x.clock())
@@ -175,7 +177,7 @@ class Call:
 
     async def _be_called(self, invite: Incoming, backends: Sequence[Backend]) -> None:
         """Ring until the model is ready, then answer."""
-        self.telephone.use(self._held.open_port(), invite.flow.local[0])
+        self.telephone.use(self._held.open_port(), self._x.endpoint.host(invite.flow))
         try:
             self.telephone.agree(invite.request.body)
         except SdpError as error:
@@ -192,7 +194,7 @@ class Call:
         self.telephone.use(self._held.open_port(), host)
         await self._reach_model(backends)
         self._limit = self._x.clock() + to.timeout, HangUp("gateway", "no_answer")
-        self.telephone.call(to, host)
+        self.telephone.call(located(to, self._x), host)
         self.record.sip_call_id = self._x.endpoint.call_id(self.telephone.handle)
         self._log = self._log.bind(**self.names)
         self.act([])
@@ -263,6 +265,7 @@ class Call:
         if self.telephone.handle:
             self.telephone.refuse(no)
         else:
+            self.record.sip_status = no.status if no.told else None
             self._is_over()
 
     def _hang_up(self, ending: Ending) -> None:
@@ -272,13 +275,14 @@ class Call:
             self._refuse(ending.refusal)
         # nothing where the refusal ended the call; not so where its 200 had just left
         self.telephone.hang_up(ending.header)
-        if self.transfers.waiting:  # nobody is left to hang up on
+        if gone := self.transfers.outlived:  # nobody is left to hang up on
+            self.record.sip_status = gone.status
             self._is_over()
 
     def ended(self, event: Ended) -> None:
         """The telephone's call is over, and so is this one, unless a transfer goes on."""
         self._held.silence()  # no packet follows the BYE
-        if self.transfers.outlives(event):
+        if event.by != "us" and self.transfers.outlives(event):
             self.moved()
             return
         if self._ending is None:
@@ -356,9 +360,7 @@ class Call:
 
     def inform(self, digit: str) -> None:
         """Send a key by INFO."""
-        kind, body = relay(digit)
-        handle, now = self.telephone.handle, self._x.clock()
-        self._x.act(self._x.endpoint.inform(handle, kind, body, now))
+        self.telephone.inform(digit)
 
     # -- what follows from it
 
@@ -382,9 +384,7 @@ class Call:
                 case Transfer(target):
                     self.transfers.hand_over(target, self._agent.transfer[target])
                 case Press(keys) if self._talk:
-                    handle = self.telephone.handle
-                    inform = self._x.endpoint.allows(handle, "INFO", unknown=False)
-                    self._talk.press(keys, inform=inform)
+                    self._talk.press(keys, inform=self.telephone.takes_info)
                 case Note(name, values):
                     self._log.warning(name, **values)
         self._set_timer()

@@ -47,6 +47,7 @@ class Refusal:
     cause: str  # a word
     reason: str | None = None  # a sentence
     headers: tuple[tuple[str, str], ...] = ()
+    told: bool = False  # of a call of ours: what SIP would have said, had anybody been asked
 
 
 def unavailable(cause: str, reason: str, retry_after: float | None = None) -> Refusal:

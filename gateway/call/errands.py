@@ -134,6 +134,12 @@ class Errands:
         first = self._first
         return self._end(first, error, now, ok=False) if first and self.away else []
 
+    def close(self) -> None:
+        """The call is over: what was not done by then was not done."""
+        for errand in self._waiting:
+            ends = errand.begun and isinstance(errand.asked, HangUpAsked)
+            errand.use.ok = errand.use.ok and ends
+
     @property
     def _first(self) -> _Errand | None:
         return self._waiting[0] if self._waiting else None

@@ -15,6 +15,7 @@ from gateway.rtp.port import RtpPorts
 from gateway.sip.digest import Credentials
 from gateway.sip.endpoint import Endpoint
 from gateway.sip.event import CallEvent, Incoming, Output
+from gateway.sip.registrar import Binding
 
 from .engine import Engine
 from .recording import Recording
@@ -61,6 +62,8 @@ class Destination:
     headers: tuple[tuple[str, str], ...] = ()
     credentials: Credentials | None = None
     timeout: float = 60.0  # s that it may ring
+    phone: tuple[str, str] | None = None  # trunk and user: who registers with us, prepare.py
+    binding: Binding | None = None  # where that phone is, when it is called
 
 
 @dataclass(frozen=True, slots=True)

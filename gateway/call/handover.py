@@ -16,13 +16,14 @@ from gateway.rtp.port import RtpPort
 from gateway.rtp.source import SourceRule
 from gateway.sdp.description import SdpError
 from gateway.sdp.negotiation import Media
-from gateway.sip.event import Answered, CallEvent, Ended, Progress, Referred
+from gateway.sip.event import Answered, CallEvent, Ended, Informed, Progress, Referred
+from gateway.sip.info import digits
 
 from .ending import Ending, incompatible
 from .engine import Joint
 from .exchange import Destination, Exchange
 from .line import RATE, Start
-from .prepare import Refused, host_towards, open_port
+from .prepare import Refused, host_towards, located, open_port
 from .relay import Relay, Side
 from .talk import Talk
 from .telephone import Telephone
@@ -111,6 +112,13 @@ class Handover:
         """The caller's peer told what became of our REFER."""
         self._perform(self.transfer.referred(status, final=final, now=self._x.clock()))
 
+    def informed(self, event: Informed) -> bool:
+        """The caller's INFO; whether it is the target's, for the two are joined."""
+        if self._joint:
+            relay = self._joint.relay
+            self._pass_on(event, relay.caller, relay.target, self._target)
+        return self._joint is not None
+
     def caller_ended(self) -> None:
         """The caller's call is over."""
         self._part()
@@ -173,6 +181,9 @@ class Handover:
                 self._perform(self.transfer.answered(now))
             case Referred(call=call):  # whom we called does not move the caller
                 self._x.act(self._x.endpoint.refuse_referral(call, DECLINE, now))
+            case Informed() if self._joint:
+                relay = self._joint.relay
+                self._pass_on(event, relay.target, relay.caller, self._caller)
             case Ended(status=status):
                 self._target.leave()
                 self._perform(self.transfer.target_ended(status or UNAVAILABLE, now))
@@ -187,6 +198,12 @@ class Handover:
             target = self._joint.relay.target
             target.renegotiate(self._target.media, self._x.clock())
             self._joint.reconnect(target)
+
+    def _pass_on(self, event: Informed, one: Side, other: Side, telephone: Telephone) -> None:
+        """Give a side's keys to the other, as an event or by INFO; not those that come as both."""
+        for key in () if one.presses else digits(event.content_type, event.body):
+            if not other.press(key):
+                telephone.inform(key)
 
     # -- what was decided
 
@@ -238,7 +255,7 @@ class Handover:
                 return
             self._port = open_port(self._x)
             self._target.use(self._port, host, codec=self._talk.line.media.codec.name)
-            self._target.call(self._to, host)
+            self._target.call(located(self._to, self._x), host)
         except Refused as refused:
             self._perform(self.transfer.unreachable(refused.refusal.status, self._x.clock()))
 

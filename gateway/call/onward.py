@@ -18,11 +18,10 @@ from gateway.sip.address import Uri
 from gateway.sip.grammar import SipError
 from gateway.sip.replaces import Replaces, split_target
 
+from .carrier import SAFE, Carrier, number_of, same, same_host
 from .exchange import Destination
-from .order import Carrier
 
 ANONYMOUS = "anonymous"  # who calls, where nobody knows
-SAFE = "-_.!~*'()&=+$,;?/"  # of a user, RFC 3261 §25.1
 
 Headers = Sequence[tuple[str, str]]
 
@@ -40,7 +39,9 @@ class Onward:
         """A place as it stands in a Refer-To: a number is one of the trunk's."""
         way = self.carrier
         target = Uri.parse(uri)
-        return str(way.number(_user(target))[0]) if way and target.scheme == "tel" else uri
+        if way is None or way.uri is None or target.scheme != "tel":
+            return uri
+        return str(way.number(number_of(target))[0])
 
     def destination(self, uri: str, *, caller: str | None, headers: Headers) -> Destination | None:
         """How we call a place ourselves; None: there is no way to it.
@@ -48,10 +49,12 @@ class Onward:
         `caller` is whom the place shall see: who is transferred.
         """
         way, target = self.carrier, Uri.parse(uri)
-        if way is None:
+        if way and (user := way.user_of(target)):
+            return way.to_phone(user, self._shown(caller), tuple(headers))
+        if way is None or way.uri is None:
             return None if target.scheme == "tel" else self._call(target, None, caller, headers)
-        if target.scheme == "tel" or _same(target, way.uri):
-            return self._call(*way.number(_user(target)), caller, headers)
+        if target.scheme == "tel" or same(target, way.uri):
+            return self._call(*way.number(number_of(target)), caller, headers)
         return self._call(target, way.proxy, caller, headers)
 
     def asked(self, target: str, *, caller: str | None, headers: Headers) -> Destination | None:
@@ -61,7 +64,7 @@ class Onward:
             wanted = Uri.parse(uri)
         except SipError:
             return None
-        if not (self.accepts and self.carrier and wanted.user and self._permits(wanted)):
+        if not (self.accepts and wanted.user and self._permits(wanted)):
             return None
         clean = Uri(wanted.scheme, wanted.user, wanted.host, wanted.port)  # no parameters of its
         return self.destination(
@@ -69,8 +72,11 @@ class Onward:
         )
 
     def _permits(self, target: Uri) -> bool:
-        """Is this host the trunk's own?"""
-        if target.scheme == "tel" or (self.carrier and _same_host(target, self.carrier.uri)):
+        """Is this host the trunk's own, or a user's phone meant?"""
+        way = self.carrier
+        if way and way.user_of(target):
+            return True
+        if way and way.uri and (target.scheme == "tel" or same_host(target, way.uri)):
             return True
         try:
             address = ip_address(target.host.strip("[]"))
@@ -82,31 +88,19 @@ class Onward:
         self, target: Uri, route: Uri | None, caller: str | None, headers: Headers
     ) -> Destination:
         way = self.carrier
-        user = caller or (way.user if way else None) or ANONYMOUS
         return Destination(
             target=str(target),
             route=str(route) if route else None,
-            from_user=quote(user, safe=SAFE),
+            from_user=self._shown(caller),
             from_host=way.host if way else None,
             headers=tuple(headers),
             credentials=way.credentials if way else None,
         )
 
-
-def _user(target: Uri) -> str:
-    """Whom it means; a number without its visual separators."""
-    user = target.user or ""
-    if target.scheme == "tel":
-        return "".join(character for character in user if character not in "-.()")
-    return user
-
-
-def _same(target: Uri, way: Uri) -> bool:
-    return _same_host(target, way) and target.port in (None, way.port)
-
-
-def _same_host(target: Uri, way: Uri) -> bool:
-    return target.host.lower() == way.host.lower()
+    def _shown(self, caller: str | None) -> str:
+        """Who calls, as the user of a URI."""
+        user = caller or (self.carrier.user if self.carrier else None) or ANONYMOUS
+        return quote(user, safe=SAFE)
 
 
 def _replacing(replaces: Replaces | None) -> Headers:

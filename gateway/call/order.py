@@ -15,10 +15,10 @@ from urllib.parse import quote
 
 from gateway.config_values import GIVEN
 from gateway.sip.address import Uri
-from gateway.sip.digest import Credentials
 from gateway.sip.grammar import SipError
 from gateway.text import cleaned
 
+from .carrier import SAFE, Carrier, same
 from .exchange import Destination
 
 RING = 60.0  # s that it rings, where the order does not say
@@ -26,6 +26,7 @@ LONGEST_RING = 300.0  # s; proxies give up after 180 without a word
 MOST = 32  # variables, or headers
 DIALLING = "gateway"  # who calls, where nobody says it
 
+_NEEDED = "outbound, register or users are needed"
 _SEPARATORS = re.compile(r"[ ().\-/]")
 _NUMBER = re.compile(r"\+?[0-9*#]{1,32}")
 _FROM = re.compile(r"\+?[0-9]{1,20}")
@@ -50,35 +51,11 @@ class Order:
 
     to: str  # a number, or a tel: or sip: URI
     agent: str
-    trunk: str | None = None  # None: the only one that can dial
+    trunk: str | None = None  # None: the only one that can dial `to`
     from_: str | None = None  # the number that the callee shall see
     variables: Mapping[str, str] = field(default_factory=dict)  # for the agent's instructions
     headers: tuple[tuple[str, str], ...] = ()
     timeout: float = RING  # s
-
-
-@dataclass(frozen=True, slots=True)
-class Carrier:
-    """A trunk that calls can be made through."""
-
-    name: str
-    uri: Uri  # where they go
-    user: str | None  # who calls, where an order does not say
-    host: str | None  # of From; None: ours
-    domain: str | None = None  # whose numbers are called, where `uri` is the way there only
-    credentials: Credentials | None = None
-
-    def number(self, user: str) -> tuple[Uri, Uri | None]:
-        """The Request-URI of a number of theirs, and the proxy on the way if that is another."""
-        way = self.uri
-        if self.domain:
-            return Uri(way.scheme, user, self.domain), self.proxy
-        return Uri(way.scheme, user, way.host, way.port, way.params), None
-
-    @property
-    def proxy(self) -> Uri:
-        """The way to them, as a route."""
-        return replace(self.uri, user=None, headers="")
 
 
 def read(body: Any) -> Order:
@@ -102,32 +79,54 @@ def read(body: Any) -> Order:
 
 
 def choose(order: Order, carriers: Mapping[str, Carrier]) -> Carrier:
-    """The trunk of an order; raises OrderError."""
+    """The trunk of an order: as named, or the only one for whom it is to; raises OrderError."""
     able = ", ".join(sorted(carriers)) or "none"
     if order.trunk is not None:
         if carrier := carriers.get(order.trunk):
             return carrier
-        message = f"no trunk of this name can dial (outbound or register is needed); can: {able}"
+        message = f"no trunk of this name can dial ({_NEEDED}); can: {able}"
         raise OrderError("trunk", message, status=404)
+    if not carriers:
+        raise OrderError("trunk", f"no trunk can dial: {_NEEDED}")
+    fitting = [it for it in carriers.values() if it.uri or _user(order.to, it)]
+    if len(fitting) == 1:
+        return fitting[0]
     if len(carriers) == 1:
         return next(iter(carriers.values()))
-    if carriers:
-        raise OrderError("trunk", f"which trunk? these can dial: {able}")
-    raise OrderError("trunk", "no trunk can dial: one with outbound or register is needed")
+    raise OrderError("trunk", f"which trunk? these can dial: {able}")
 
 
 def destination(order: Order, carrier: Carrier) -> Destination:
     """Whom it calls, and how; raises OrderError."""
+    from_user = quote(order.from_ or carrier.user or DIALLING, safe=SAFE)
+    if user := _user(order.to, carrier):
+        made = carrier.to_phone(user, from_user, order.headers)
+        return replace(made, timeout=order.timeout)
+    if carrier.uri is None:
+        there = ", ".join(sorted(carrier.users))
+        message = f"{carrier.name} has no user of this name; there are: {there}"
+        raise OrderError("to", message, status=404)
     target, route = _target(order.to, carrier)
     return Destination(
         target=str(target),
         route=str(route) if route else None,
-        from_user=quote(order.from_ or carrier.user or DIALLING, safe="-_.!~*'()&=+$,;?/"),
+        from_user=from_user,
         from_host=carrier.host,
         headers=order.headers,
         credentials=carrier.credentials,
         timeout=order.timeout,
     )
+
+
+def _user(to: str, carrier: Carrier) -> str | None:
+    """The user of the trunk who is meant, whose phone registers with us."""
+    if ":" not in to:
+        return next((it for it in (to, _SEPARATORS.sub("", to)) if it in carrier.users), None)
+    try:
+        uri = Uri.parse(to)
+    except SipError:
+        return None
+    return None if uri.params or uri.headers else carrier.user_of(uri)
 
 
 def _target(to: str, carrier: Carrier) -> tuple[Uri, Uri | None]:
@@ -147,7 +146,7 @@ def _target(to: str, carrier: Carrier) -> tuple[Uri, Uri | None]:
 
 
 def _sip(to: str, carrier: Carrier) -> tuple[Uri, Uri | None]:
-    way = carrier.uri
+    way = carrier.proxy
     try:
         uri = Uri.parse(to)
     except SipError:
@@ -156,9 +155,9 @@ def _sip(to: str, carrier: Carrier) -> tuple[Uri, Uri | None]:
         raise OrderError("to", "expected a sip: URI with a user, without password or parameters")
     if uri.headers or uri.params:
         raise OrderError("to", "expected a sip: URI without parameters and headers")
-    if (uri.host.lower(), uri.port) in ((way.host.lower(), way.port), (way.host.lower(), None)):
+    if same(uri, way):
         return Uri(uri.scheme, uri.user, way.host, way.port, way.params), None
-    return uri, carrier.proxy
+    return uri, way
 
 
 def _text(given: Mapping[str, Any], name: str, what: str) -> str:

@@ -7,6 +7,7 @@ here: what was got is its owner's to give back.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import structlog
 
@@ -31,8 +32,21 @@ class Refused(Exception):
         self.refusal = refusal
 
 
+def located(to: Destination, exchange: Exchange) -> Destination:
+    """Whom we call, at the place where she is now: a user's phone where it registered last."""
+    if to.phone is None:
+        return to
+    binding = exchange.endpoint.binding(*to.phone, exchange.clock())
+    if binding is None:
+        reason = f"No phone of {to.phone[1]} is registered"
+        raise Refused(Refusal(480, "unavailable", reason, told=True))  # RFC 3261 §21.4.18
+    return replace(to, target=binding.contact, binding=binding)
+
+
 async def host_towards(to: Destination, exchange: Exchange) -> str:
     """Our address on the way to whom we call."""
+    if binding := located(to, exchange).binding:
+        return exchange.endpoint.host(binding.flow)
     try:
         return await exchange.host(to.route or to.target)
     except OSError as error:

@@ -8,14 +8,18 @@ the other side's payload type. Each side sees one RTP stream of ours for the who
 break where the sender begins another stream, is held, or takes the place of the model.
 
 Directions are respected each for itself: nothing goes to a side that is on hold, and nothing is
-taken from one that we do not receive from. Left out on purpose: comfort noise and whatever else was
-not agreed (dropped, without a hole in the sequence), digits for a side that knows no
-telephone-event, another packet time, RTCP.
+taken from one that we do not receive from. A key that came by INFO leaves as a telephone-event, in
+the place of the other's sound as it passes. Left out on purpose: comfort noise and whatever else
+was not agreed (dropped, without a hole in the sequence), events for a side that knows none, another
+packet time, RTCP.
 """
 
 from __future__ import annotations
 
+from collections import deque
+
 from gateway.audio.g711 import codec
+from gateway.rtp.dtmf import DigitSender
 from gateway.rtp.packet import (
     MAX_DROPOUT,
     MAX_MISORDER,
@@ -34,6 +38,7 @@ from gateway.sdp.negotiation import Media
 from .line import FRAME, RATE, Start
 from .record import RtpCounts
 
+MOST_KEYS = 32  # that wait; more are lost
 HOLD_TIMEOUT = 1800.0  # s without RTP that a side on hold may last, as in talk.py
 
 
@@ -95,6 +100,9 @@ class Side:
         self.last_packet_at = now
         self.sent = 0  # packets
         self.ignored = 0  # datagrams that are not of this party's sound
+        self.presses = False  # its keys come as events
+        self._keys: deque[str] = deque()  # for it, from INFO of the other's
+        self._pressing: DigitSender | None = None
         self._media = media
         self._stream = _Stream(start, now)
 
@@ -107,7 +115,7 @@ class Side:
         """Follow a re-INVITE: the stream may move, change its codec, be held or resumed."""
         self.source.resignal(media.remote)
         self.last_packet_at = now
-        self._media = media
+        self._media, self._pressing = media, None
         if not media.sending:
             self._stream.pause()
 
@@ -124,6 +132,7 @@ class Side:
             self.ignored += 1
             return None
         self.last_packet_at = now
+        self.presses = self.presses or packet.payload_type == self._media.event_payload_type
         audio = packet.payload_type in self._media.accepted
         self.reception.receive(packet, len(packet.payload) if audio else 0, now)
         return packet
@@ -140,7 +149,15 @@ class Side:
         payload_type, data = payload
         sequence, timestamp, ssrc, fresh = self._stream.place(packet, now)
         self.sent += 1
+        if key := self._key(sequence, timestamp, ssrc):
+            return encode(key)
         return encode(Packet(payload_type, sequence, timestamp, ssrc, data, packet.marker or fresh))
+
+    def press(self, key: str) -> bool:
+        """Let this party have a key, as soon as sound passes; False where it knows no event."""
+        if self._media.event_payload_type is not None and len(self._keys) < MOST_KEYS:
+            self._keys.append(key)
+        return self._media.event_payload_type is not None
 
     def stand(self, now: float) -> Start:
         """Where our stream goes on when the relay is over."""
@@ -155,6 +172,19 @@ class Side:
     def quiet(self) -> bool:
         """Nothing need come of this party: it is on hold, or we are not to hear it."""
         return not (self._media.sending and self._media.receiving)
+
+    def _key(self, sequence: int, timestamp: int, ssrc: int) -> Packet | None:
+        """What a key has in the place of this packet of sound."""
+        media = self._media
+        if self._keys and self._pressing is None and media.event_payload_type is not None:
+            self._pressing = DigitSender(media.event_payload_type, media.event_clock_rate)
+            self._pressing.push(self._keys.popleft())
+        pressing = self._pressing
+        if pressing is None:
+            return None
+        packet = pressing.next_packet(sequence, timestamp, ssrc)
+        self._pressing = pressing if pressing.busy else None
+        return packet
 
     def _payload(self, packet: Packet, media: Media) -> tuple[int, bytes] | None:
         """Payload type and payload; None where this party has no form for it."""

@@ -22,13 +22,14 @@ from gateway.text import cleaned
 
 from .admission import Admission
 from .call import Call
+from .carrier import Carrier
 from .ending import HANG_UP, Refusal
 from .exchange import Exchange, Party
 from .introduction import introduce
 from .journal import Journal
 from .model import Backend
 from .onward import Onward
-from .order import Carrier, Order, OrderError, choose, destination
+from .order import Order, OrderError, choose, destination
 from .prepare import Refused
 from .record import Record, summary
 

@@ -19,12 +19,12 @@ from gateway.sip.agent import phrase
 from gateway.sip.event import Answered, CallEvent, Ended, Progress
 
 from .exchange import Destination, Exchange
-from .prepare import Refused, host_towards
+from .prepare import Refused, host_towards, located
 from .record import Transfer as Entry
 from .telephone import Telephone
 
 RINGING = 45.0  # s that she may ring
-OK, NOT_ACCEPTABLE, NO_ANSWER, UNAVAILABLE = 200, 488, 408, 503
+OK, NOT_ACCEPTABLE, NO_ANSWER, GIVEN_UP, UNAVAILABLE = 200, 488, 408, 487, 503
 
 
 class Host(Protocol):
@@ -94,17 +94,16 @@ class Takeover:
         if not self.over:
             self._telephone.leave()
             self._telephone.hang_up(None)
-            self._fail(NO_ANSWER)
+            self._fail(GIVEN_UP)
 
     async def _call(self) -> None:
         try:
             host = await host_towards(self._to, self._x)
+            if not self.over:
+                self._telephone.use(self._port, host)
+                self._telephone.call(located(self._to, self._x), host)
         except Refused as refused:
             self._fail(refused.refusal.status)
-            return
-        if not self.over:
-            self._telephone.use(self._port, host)
-            self._telephone.call(self._to, host)
 
     def _receive(self, event: CallEvent) -> None:
         if not isinstance(event, Ended):

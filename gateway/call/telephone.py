@@ -13,6 +13,7 @@ from gateway.rtp.port import RtpPort
 from gateway.sdp.description import MISCELLANEOUS, SdpError
 from gateway.sdp.negotiation import Local, Media, Negotiation
 from gateway.sip.event import Answered, CallEvent, Confirmed, Offered, Progress, RefreshDue
+from gateway.sip.info import relay
 
 from .ending import Refusal, incompatible
 from .exchange import Destination, Exchange, Owner
@@ -38,7 +39,7 @@ class Telephone:
             exchange.owners[handle] = owner
 
     def use(self, port: RtpPort, host: str, *, codec: str | None = None) -> None:
-        """Have the sound at this port; `host` is ours as the route to the peer has it.
+        """Have the sound at this port; `host` is ours as the peer sees it.
 
         `codec` comes first, where something else is joined that speaks it.
         """
@@ -80,6 +81,17 @@ class Telephone:
         """BYE, or CANCEL before the answer; `reason` is the value of a Reason header."""
         self._x.act(self._x.endpoint.bye(self.handle, self._x.clock(), reason=reason))
 
+    @property
+    def takes_info(self) -> bool:
+        """Does the peer say that it takes INFO?"""
+        return self._x.endpoint.allows(self.handle, "INFO", unknown=False)
+
+    def inform(self, digit: str) -> None:
+        """Send a key by INFO, where the peer takes that."""
+        if self.takes_info:
+            kind, body = relay(digit)
+            self._x.act(self._x.endpoint.inform(self.handle, kind, body, self._x.clock()))
+
     # -- called
 
     def agree(self, offer: bytes) -> None:
@@ -113,7 +125,7 @@ class Telephone:
         assert self._local  # `use` comes first
         self.handle, outputs = self._x.endpoint.invite(
             to.target,
-            None,
+            to.binding,
             self._negotiation.offer(self._local),
             self._x.clock(),
             from_uri=f"<sip:{to.from_user}@{to.from_host or host}>",

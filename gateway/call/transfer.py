@@ -216,9 +216,13 @@ class Transfer:
         if self.state == "attending" and self._taken and not self._target_gone:
             self._entry.by = "attended"  # it replaces our call of the target, later than it left us
             return self._succeed(now)
-        drops = self.state in ("dialling", "joined", "attending", "leaving")
+        steps: list[Step] = []
+        if self.state == "asking" and self.ending:  # it took the REFER: she is in its hands
+            steps.append(Release())
+        if self.state in ("dialling", "joined", "attending", "leaving") and not self._target_gone:
+            steps.append(Drop())
         self._finish(now)
-        return [Drop()] if drops and not self._target_gone else []
+        return steps
 
     def handle_timer(self, now: float) -> list[Step]:
         """Do what is due."""

@@ -18,13 +18,14 @@ from gateway.rtp.port import RtpPort
 from gateway.sdp.description import SdpError
 from gateway.sdp.negotiation import Media
 from gateway.sip.address import Uri
-from gateway.sip.event import CallEvent, Ended, Incoming, ReferralProgress, Referred
+from gateway.sip.event import CallEvent, Ended, Incoming, Informed, ReferralProgress, Referred
 from gateway.text import cleaned
 
+from .carrier import SAFE
 from .ending import Ending, Refusal, incompatible
 from .exchange import Exchange
 from .handover import Handover
-from .onward import SAFE, Onward
+from .onward import Onward
 from .record import Record
 from .record import Transfer as Entry
 from .takeover import Takeover
@@ -94,7 +95,7 @@ class Transfers:
         self._handover: Handover | None = None
         self._takeover: Takeover | None = None
         self._former: tuple[Telephone, float] | None = None  # whom the call was with; BYE then
-        self._outlived: Ended | None = None  # the end of the telephone's call
+        self.outlived: Ended | None = None  # of the telephone's call, when the call goes on
 
     @property
     def busy(self) -> bool:
@@ -116,15 +117,17 @@ class Transfers:
             self._subject.go_on({"error": "The call is being transferred already."})
             return
         telephone = self._subject.telephone
+        us = self._us(telephone)
+        to = self._onward.destination(uri, caller=self._other, headers=[("Referred-By", us)])
         entry = Entry(name, uri, self._onward.by)
         self._record.transfers.append(entry)
         transfer = Transfer(
             entry,
             self._onward.by,
-            refers=self._x.endpoint.allows(telephone.handle, "REFER"),
+            # the peer cannot reach a phone of ours: only we have the way to it
+            refers=not (to and to.phone) and self._x.endpoint.allows(telephone.handle, "REFER"),
             wall=lambda now: self._x.wall(),
         )
-        us = self._us(telephone)
         self._handover = Handover(
             self._x,
             self,
@@ -132,7 +135,7 @@ class Transfers:
             caller=telephone,
             talk=sound[0],
             uri=self._onward.referral(uri),
-            to=self._onward.destination(uri, caller=self._other, headers=[("Referred-By", us)]),
+            to=to,
             referred_by=us,
             source_mode=self._source_mode,
         )
@@ -142,6 +145,10 @@ class Transfers:
         """The peer told what became of our REFER."""
         if self._handover:
             self._handover.referred(event.status, final=event.final)
+
+    def informed(self, event: Informed) -> bool:
+        """The telephone sent INFO; whether it is for whom the caller talks with now."""
+        return self._handover is not None and self._handover.informed(event)
 
     # -- the peer's wish
 
@@ -178,7 +185,7 @@ class Transfers:
         sound = self._subject.sound
         if self.busy or sound is None:
             return BUSY
-        telephone.use(sound[1], invite.flow.local[0])
+        telephone.use(sound[1], self._x.endpoint.host(invite.flow))
         try:
             telephone.agree(invite.request.body)
         except SdpError as error:
@@ -196,14 +203,9 @@ class Transfers:
         """The telephone's call is over; whether the call is not, for a moment."""
         if self._handover and not self._handover.transfer.over:
             self._handover.caller_ended()
-        if self.busy and self._outlived is None:
-            self._outlived = event
+        if self.busy and self.outlived is None:
+            self.outlived = event
         return self.busy
-
-    @property
-    def waiting(self) -> bool:
-        """The telephone's call is over, and the call is not yet."""
-        return self._outlived is not None
 
     @property
     def deadline(self) -> float | None:
@@ -220,7 +222,7 @@ class Transfers:
         sound = self._subject.sound
         if self._handover and not self._handover.transfer.over:
             return self._handover.silent_at
-        return sound[0].silent_at if sound and not self.waiting else None
+        return sound[0].silent_at if sound and not self.outlived else None
 
     def handle_timer(self, now: float) -> None:
         """Do what is due."""
@@ -261,13 +263,13 @@ class Transfers:
         self._subject.go_on(error)
 
     def moved(self) -> None:
-        if self._outlived and not self.busy:
-            event, self._outlived = self._outlived, None
+        if self.outlived and not self.busy:
+            event, self.outlived = self.outlived, None
             self._subject.ended(event)
         self._subject.moved()
 
     def follow(self, telephone: Telephone) -> None:
-        former, self._outlived = self._subject.telephone, None
+        former, self.outlived = self._subject.telephone, None
         former.leave()
         self._former = (former, self._x.clock() + GRACE)
         self._subject.follow(telephone, None)

@@ -18,6 +18,7 @@ import re
 import ssl
 from collections import deque
 from collections.abc import Awaitable, Callable
+from ipaddress import ip_address
 from typing import Literal, Protocol
 
 import msgspec
@@ -116,7 +117,7 @@ async def connect(
                 uri.port,
                 ssl=context,
                 ssl_shutdown_timeout=CLOSE_WITHIN if context else None,
-                happy_eyeballs_delay=0.25,
+                happy_eyeballs_delay=None if _is_address(uri.host) else 0.25,
             )
             await socket.opened
     except BaseException as error:
@@ -126,6 +127,15 @@ async def connect(
         raise
     socket.start()
     return socket
+
+
+def _is_address(host: str) -> bool:
+    """One address needs no race, of which asyncio loses the socket when it is cancelled late."""
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 async def probe(profile: Profile, *, timeout: float) -> bool:  # noqa: ASYNC109

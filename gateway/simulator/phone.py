@@ -23,6 +23,7 @@ from gateway.rtp.packet import Packet, RtpError, encode, parse, timestamp_delta
 from gateway.rtp.port import PortPool, RtpPort, RtpPorts
 from gateway.sdp.description import SdpError
 from gateway.sdp.negotiation import Local, Media, Negotiation
+from gateway.sip.datagram import Binder, bind_udp
 from gateway.sip.digest import Credentials
 from gateway.sip.endpoint import Address, Endpoint
 from gateway.sip.event import (
@@ -41,7 +42,7 @@ from gateway.sip.event import (
 )
 from gateway.sip.info import relay
 from gateway.sip.message import Request
-from gateway.sip.transport import Binder, Listen, Transport, bind_udp
+from gateway.sip.transport import Listen, Transport
 
 RATE = 8000  # Hz
 FRAME = 160  # samples, 20 ms

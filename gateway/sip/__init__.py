@@ -39,7 +39,9 @@ outside.py      requests outside of a dialog, and what is refused before it reac
 endpoint.py     the whole of it: bytes in, outputs and a deadline out
 stream.py       messages out of a byte stream, and how long a connection may live (§18.3, RFC 5626)
 stun.py         a STUN request on the SIP port (RFC 5626 §4.4.2)
+alias.py        a connection that came in, for requests the other way (RFC 5923)
 tls.py ●        certificates, ours and those that we trust (RFC 5922)
+datagram.py ●   a UDP socket, and where nobody listens (§18.4)
 sockets.py ●    the network of streams: where connections are taken, where ours come from
 connection.py ● TCP and TLS connections, those that come in and those that we dial
 resolver.py ●   asks DNS, and remembers

@@ -4,13 +4,14 @@ Pure. The first INVITE of a call or a later one, one at a time:
 
     begin ──▶ waiting ──ring──▶ waiting ──answer──▶ 2xx, resent ──ACK──▶ done
                  │                  │   └─PRACK is owed─▶ held ──PRACK──▶ 2xx
-                 └──refuse, CANCEL, BYE, 64*T1 without PRACK──▶ done
+                 └──refuse, CANCEL, Expires, BYE, 64*T1 without PRACK──▶ done
 
 What that means for the call is invite.py's.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from .event import Output
@@ -21,6 +22,8 @@ from .session import Fields, Session
 from .transaction import T1, T2, TIMEOUT
 
 RING_INTERVAL = 60.0  # s, a provisional response each minute keeps proxies patient, §13.3.1.1
+
+_SECONDS = re.compile(r"[0-9]{1,10}")
 
 
 @dataclass(slots=True)
@@ -45,6 +48,7 @@ class Acceptance:
         self._reliable: ReliableSender | None = None  # provisional responses to the latest INVITE
         self._held: bytes | None = None  # the body of a 2xx that waits for a PRACK
         self._ring: float | None = None  # when to ring again
+        self._expires: float | None = None  # until when the peer wants an answer, §13.3.1
         self._ringing = (180, b"")
 
     # states
@@ -71,7 +75,7 @@ class Acceptance:
 
     @property
     def deadline(self) -> float | None:
-        due = [self._ring, self._reliable.deadline if self._reliable else None]
+        due = [self._ring, self._expires, self._reliable.deadline if self._reliable else None]
         if self._answer:
             due += [self._answer.resend, self._answer.give_up]
         return min((at for at in due if at is not None), default=None)
@@ -83,6 +87,8 @@ class Acceptance:
         self.waiting = server
         self.agreed = self.offering = False
         self._reliable = None
+        seconds = server.request.headers.get("Expires") or ""
+        self._expires = now + int(seconds) if _SECONDS.fullmatch(seconds) else None
         return self._session.respond(server, 100, now)
 
     def ring(self, body: bytes, now: float) -> list[Output]:
@@ -170,6 +176,10 @@ class Acceptance:
 
     # time
 
+    def has_expired(self, now: float) -> bool:
+        """Does an INVITE wait that the peer does not want to be answered any more?"""
+        return self._expires is not None and self._expires <= now
+
     def handle_timer(self, now: float) -> list[Output] | None:
         """Send what is due again. None: the peer owes an ACK or a PRACK for too long."""
         answer = self._answer
@@ -215,6 +225,6 @@ class Acceptance:
 
     def _close(self) -> None:
         """A final response goes, or will never go."""
-        self.waiting = self._ring = self._held = None
+        self.waiting = self._ring = self._expires = self._held = None
         if self._reliable:
             self._reliable.finish()

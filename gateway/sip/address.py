@@ -162,6 +162,10 @@ class Via:
     def branch(self) -> str:
         return param(self.params, "branch") or ""
 
+    def param(self, name: str) -> str | None:
+        """A parameter's value by its name in lower case; "" if it has none."""
+        return param(self.params, name)
+
     @property
     def sent_by(self) -> str:
         """Host and port, as transactions are told apart by them (§17.2.3)."""

@@ -5,14 +5,16 @@ Pure; randomness is handed in as `token`.
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Callable, Iterable
 
-from .event import Flow
+from .address import Via
+from .event import Address, Flow
 from .grammar import hostport
 from .layer import MAGIC_COOKIE
 from .message import Headers, Request, Response
-from .scope import parse_ip
+from .scope import is_hidden, parse_ip
 
 METHODS = (
     "INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "PRACK", "UPDATE", "INFO", "REFER", "NOTIFY",
@@ -40,6 +42,10 @@ _PHRASES = {
 }  # fmt: skip
 
 Fields = Iterable[tuple[str, str]]
+
+_Route = tuple[str, Address, str]  # transport, our address, the peer's host
+_MAX_MAPPED = 1000
+_PORT = re.compile(r"[1-9][0-9]{0,4}")
 
 
 def phrase(status: int) -> str:
@@ -73,18 +79,45 @@ class UserAgent:
         public = parse_ip(public_address or "")
         # of use to peers of its family only: whether that is IPv6; None for a name
         self._public_family = None if public is None else public.version == 6
+        self._mapped: dict[_Route, Address] = {}
 
     def sent_by(self, flow: Flow) -> str:
-        """Where peers reach us: as told by configuration, else as the route to this one has it."""
-        host, port = flow.local
-        if self._public_family in (None, ":" in host):
-            host = self._public_address or host
-        return hostport(host, port)
+        """Where peers reach us: as told by configuration, else as this one sees us."""
+        host, port = self._address(flow)
+        return hostport(self._public(flow) or host, port)
+
+    def host(self, flow: Flow) -> str:
+        """Our host as this peer sees it, as far as we know."""
+        return self._address(flow)[0]
+
+    def learn(self, flow: Flow, via: Via) -> None:
+        """Note where a peer saw a request of ours come from, by its response (RFC 3581).
+
+        Behind NAT that is another address than ours. A public peer that cannot reach ours is told
+        that one from now on, unless the configuration names one.
+        """
+        received, rport = via.param("received"), via.param("rport") or ""
+        port = int(rport) if _PORT.fullmatch(rport) and int(rport) < 65536 else None
+        host = received or via.host  # what we named well is not said again
+        if self._public(flow) or not is_hidden(flow.local[0], flow.remote[0]):
+            return
+        if not (received or port) or is_hidden(host, flow.remote[0]) or parse_ip(host) is None:
+            return
+        if len(self._mapped) >= _MAX_MAPPED:
+            self._mapped.clear()
+        self._mapped[_route(flow)] = (host, port or flow.local[1])
+
+    def _address(self, flow: Flow) -> Address:
+        return self._mapped.get(_route(flow), flow.local)
+
+    def _public(self, flow: Flow) -> str | None:
+        return self._public_address if self._public_family in (None, ":" in flow.local[0]) else None
 
     def via(self, flow: Flow) -> str:
         """A new Via, and with it a new transaction (§8.1.1.7)."""
         transport, branch = flow.transport.upper(), MAGIC_COOKIE + self.token()
-        return f"SIP/2.0/{transport} {self.sent_by(flow)};rport;branch={branch}"
+        alias = "" if flow.transport == "udp" else ";alias"  # RFC 5923: it may come back by this
+        return f"SIP/2.0/{transport} {self.sent_by(flow)};rport{alias};branch={branch}"
 
     def contact(self, flow: Flow, user: str | None = None) -> str:
         """Where requests within our dialogs reach us: over what they come by now (§8.1.1.8).
@@ -129,3 +162,7 @@ class UserAgent:
         copied = f"{asked.call_id} {asked.get('From')} {asked.get('CSeq')} {asked.get('Via')}"
         tag = f"{zlib.crc32(copied.encode('utf-8', 'surrogateescape')):08x}"
         return self.respond(request, status, tag=tag, reason=reason, headers=headers)
+
+
+def _route(flow: Flow) -> _Route:
+    return flow.transport, flow.local, flow.remote[0]

@@ -8,15 +8,18 @@ to a call is invite.py's; here its timer is kept, and a call of which nothing is
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
+from .address import Via
 from .agent import UserAgent
+from .digest import Credentials
 from .event import Flow, Identity, Incoming, Output
 from .grammar import SipError
 from .invite import InviteUsage
 from .layer import Acknowledged, TransactionLayer
 from .message import Request
 from .refer import Referrals
+from .registrar import Binding
 from .replaces import Replaces, refusal, replaced_by
 from .schedule import Schedule
 from .uac import Outcome, Reply, Silence, Unreachable, UserAgentClient
@@ -26,10 +29,19 @@ _TO_TAG = re.compile(rb"\r\nto?[ \t]*:[^\r\n]*;[ \t]*tag[ \t]*=[ \t]*([\w.-]+)",
 
 
 class Calls:
-    def __init__(self, layer: TransactionLayer, uac: UserAgentClient, agent: UserAgent) -> None:
+    """`credentials`, by trunk, are for the challenges of those who call us."""
+
+    def __init__(
+        self,
+        layer: TransactionLayer,
+        uac: UserAgentClient,
+        agent: UserAgent,
+        credentials: Mapping[str, Credentials],
+    ) -> None:
         self._layer = layer
         self._uac = uac
         self._agent = agent
+        self._credentials = credentials
         self._usages: dict[str, InviteUsage] = {}
         self._replacing: dict[str, str] = {}  # a new call -> that whose place it is to take
         self._schedule: Schedule[InviteUsage] = Schedule()
@@ -93,10 +105,10 @@ class Calls:
     # a new one
 
     def place(
-        self, flow: Flow | None, begin: Callable[[InviteUsage], list[Output]]
+        self, way: Flow | Binding | None, begin: Callable[[InviteUsage], list[Output]]
     ) -> tuple[str, list[Output]]:
-        """Begin a call of ours, over `flow` if that is known. Without one if `begin` raises."""
-        usage = self._new(flow)
+        """Begin a call of ours, by this way if it is known. Without one if `begin` raises."""
+        usage = self._new(way.flow, way.via) if isinstance(way, Binding) else self._new(way)
         outputs = begin(usage)
         self._usages[usage.call] = usage
         return usage.call, self._after(usage, outputs)
@@ -112,15 +124,18 @@ class Calls:
             self._replacing[usage.call] = replaces
         server = self._layer.accept(invite, flow, usage.call)
         incoming = Incoming(usage.call, invite, flow, identity, replaces)
-        return [*self._after(usage, usage.accept(server, now)), incoming]
+        # a user of ours has proven who she is, and is no one to whom we do
+        trunk = identity.trunk if identity and identity.user is None else None
+        credentials = self._credentials.get(trunk) if trunk else None
+        return [*self._after(usage, usage.accept(server, credentials, now)), incoming]
 
-    def _new(self, flow: Flow | None) -> InviteUsage:
-        return InviteUsage(self._agent.token(), self._layer, self._uac, self._agent, flow)
+    def _new(self, flow: Flow | None, via: Via | None = None) -> InviteUsage:
+        return InviteUsage(self._agent.token(), self._layer, self._uac, self._agent, flow, via)
 
     # one in the place of another
 
-    def dialog_of(self, call: str) -> Replaces | None:
-        """What names an answered call to its peer's peer: who is to take our place in it."""
+    def place_in(self, call: str) -> Replaces | None:
+        """Our place in an answered call, as its peer knows it: for the one who is to take it."""
         usage = self._usages.get(call)
         if usage is None or usage.ended or not usage.answered or usage.dialog is None:
             return None

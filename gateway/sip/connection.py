@@ -1,9 +1,9 @@
 """TCP and TLS connections ●: those that come in and those that we dial (RFC 3261 §18). Shell.
 
 A connection belongs to one `Flow`, is found by it, and carries messages both ways for as long as it
-is open: responses go back by it, and so do requests of ours, if the core names its flow (RFC 5923
-in spirit, without `alias`: what came in is used for nobody else). What is not there is dialled. How
-bytes become messages, and how long a connection lives, is said in stream.py.
+is open: responses go back by it, and so do requests of ours, if the core names its flow, or one
+that its peer has given as an alias (RFC 5923, alias.py). What is not there is dialled. How bytes
+become messages, and how long a connection lives, is said in stream.py.
 
     2,048   connections in all; strangers get half of them
        20   from one host, 512 from one that is known by its address
@@ -17,12 +17,15 @@ import asyncio
 import socket
 from collections import Counter
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from typing import Any, Final, cast
 
 import structlog
 
+from .alias import alias, proven
 from .event import Address, Flow
 from .grammar import SipError, hostport
+from .scope import parse_ip
 from .sockets import Network
 from .stream import PING, PONG, Due, Signal, StreamFramer, Upkeep
 from .tls import TlsSettings, reason_of
@@ -47,6 +50,8 @@ class Connection(asyncio.Protocol):
     def __init__(self, table: Connections, transport: str, flow: Flow | None = None) -> None:
         self.flow: Flow
         self.dialled = flow is not None
+        self.aliases: list[Flow] = []  # other flows that it is used for
+        self.names: frozenset[str] = frozenset()  # of a peer that showed a certificate
         self._table = table
         self._kind = transport
         self._loop = asyncio.get_running_loop()
@@ -119,6 +124,8 @@ class Connection(asyncio.Protocol):
             ssl_handshake_timeout=SHAKE_HANDS_WITHIN,
             ssl_shutdown_timeout=CLOSE_WITHIN,
         )
+        if self._transport:
+            self.names = proven(self._transport.get_extra_info("peercert"))
         self._opened()
 
     def _opened(self) -> None:
@@ -163,7 +170,10 @@ class Connection(asyncio.Protocol):
             match result:
                 case Signal.PING:
                     self.write(PONG)
-                case SipError() | bytes():
+                case SipError():
+                    self._table.receive(result, self)
+                case bytes():
+                    self._table.take_alias(self, result)
                     self._table.receive(result, self)
         if any(isinstance(result, SipError) for result in results):
             self.close()
@@ -187,7 +197,7 @@ class Connection(asyncio.Protocol):
             case Due.ASK:
                 self._framer.forget()
                 self._ask()
-            case Due.UNUSED if self._table.uses(self.flow):
+            case Due.UNUSED if any(map(self._table.uses, (self.flow, *self.aliases))):
                 self._upkeep.use(now)
             case Due.UNUSED:
                 self.close()
@@ -266,7 +276,7 @@ class Connections:
         self._held: set[Connection] = set()  # those that are closing, too
         self._from: Counter[str] = Counter()  # hosts that connected
         self._gone: dict[Flow, None] = {}  # came in and are closed: nobody listens there
-        self._told: dict[str, float] = {}  # host -> until when its failures are not told again
+        self._told: dict[tuple[str, str, str], float] = {}  # until when it is not told again
         self._listeners: list[Callable[[], None]] = []
         self.reserved: dict[str, int] = {}  # our host -> the port that connections leave from
         self._closing = False
@@ -336,6 +346,23 @@ class Connections:
             await self._empty.wait()
         await asyncio.sleep(0)  # the loop closes sockets in its next turn
 
+    def take_alias(self, connection: Connection, message: bytes) -> None:
+        """Use a connection that came in for what goes to its peer's own port, if it says so."""
+        found = alias(message)
+        if found is None or connection.dialled:
+            return
+        name, port = found
+        host = connection.flow.remote[0]
+        if connection.flow.transport != "tls":
+            believed = self._knows(host)
+        else:
+            believed = name in connection.names and (parse_ip(name) in {None, parse_ip(host)})
+        flow = replace(connection.flow, remote=(host, port), name=name)
+        if believed and self._find(flow) is None:
+            self._usable[_key(flow)] = connection
+            connection.aliases.append(flow)
+            self.expect(flow)
+
     def _find(self, flow: Flow) -> Connection | None:
         return self._usable.get(_key(flow))
 
@@ -389,6 +416,9 @@ class Connections:
                 del self._gone[next(iter(self._gone))]
             self._gone[flow] = None
         self._fail(flow)
+        for also in connection.aliases:
+            if self._usable.pop(_key(also), None):
+                self._fail(also)
 
     def remove(self, connection: Connection) -> None:
         """It is closed."""
@@ -405,18 +435,20 @@ class Connections:
             self._empty.set()
 
     def tell(self, connection: Connection, error: BaseException) -> None:
-        """Log why it could not be made, once a minute for each host."""
+        """Log why it could not be made, once a minute for each host, and each name that it has."""
         self.counts["connection_failed"] += 1
-        host, port = connection.flow.remote
+        flow = connection.flow
+        host, port = flow.remote
+        whom = (flow.transport, host, flow.name)
         now = self._loop.time()
-        if self._told.get(host, now) > now:
+        if self._told.get(whom, now) > now:
             return
         if len(self._told) >= MAX_REMEMBERED:
             self._told.clear()
-        self._told[host] = now + SAY_EACH
+        self._told[whom] = now + SAY_EACH
         log.warning(
             "sip_connection_failed",
-            transport=connection.flow.transport,
+            transport=flow.transport,
             peer=hostport(host, port),
             dialled=connection.dialled,
             reason=reason_of(error),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 from .agent import UserAgent, phrase
 from .authentication import Screen
@@ -62,7 +63,7 @@ class Endpoint:
     `public_address` is the host written into Via and Contact; by default the flow's own.
     `session_expires`: after how many seconds a call that nobody refreshed is over (RFC 4028), 90
     or more; 0: we do not ask for that. `screen` says who a request is from; without one everybody
-    is served.
+    is served. `credentials`, by trunk, are for the challenges of those who call us.
     """
 
     def __init__(
@@ -73,6 +74,7 @@ class Endpoint:
         public_address: str | None = None,
         session_expires: int = INTERVAL,
         screen: Screen | None = None,
+        credentials: Mapping[str, Credentials] = MappingProxyType({}),
         max_transactions: int = MAX_TRANSACTIONS,
     ) -> None:
         self.counts: Counter[str] = Counter()  # what was ignored or answered without a call
@@ -86,7 +88,7 @@ class Endpoint:
         self._uac = UserAgentClient(self._layer, self._agent)
         self._registrar = Registrar()
         self._registrations = Registrations(self._uac, self._agent)
-        self._calls = Calls(self._layer, self._uac, self._agent)
+        self._calls = Calls(self._layer, self._uac, self._agent, credentials)
         self._outside = Outside(
             self._layer,
             self._agent,
@@ -296,7 +298,7 @@ class Endpoint:
     def invite(
         self,
         target: str,
-        flow: Flow | None,
+        way: Flow | Binding | None,
         body: bytes,
         now: float,
         *,
@@ -306,14 +308,14 @@ class Endpoint:
         credentials: Credentials | None = None,
         redirects: bool = False,
     ) -> tuple[str, list[Output]]:
-        """Call `target`, over `flow` or to wherever its URI leads. Returns the new call's handle.
+        """Call `target`, by this `way` or to wherever its URI leads. Returns the new call's handle.
 
         `from_uri` is a URI, or a name and a URI in brackets; SipError (a ValueError) if neither.
         `route`: the URI of a proxy to send it by. `credentials` answer the challenges of this call.
         `redirects`: ask whom a 3xx names, at most five; else it is a refusal.
         """
         return self._calls.place(
-            flow,
+            way,
             lambda usage: usage.place(
                 target,
                 from_uri,
@@ -356,6 +358,46 @@ class Endpoint:
         """INFO with this body; what the peer makes of it is not told."""
         return self._calls.move(call, lambda usage: usage.inform(content_type, body, now))
 
+    def refer(
+        self,
+        call: str,
+        target: str,
+        now: float,
+        *,
+        referred_by: str | None = None,
+        replaces: str | None = None,
+        quiet: bool = False,
+    ) -> list[Output]:
+        """Ask the peer to call `target`, a URI (RFC 3515); ReferralProgress tells how it goes.
+
+        `replaces`: a call of ours with the target, that the new one is to take the place of: an
+        attended transfer. `quiet`: without being told (RFC 4488). Nothing on a call that is not
+        answered. SipError (a ValueError) for what is no URI, ValueError for a second one at a time.
+        """
+        place = self._calls.place_in(replaces) if replaces else None
+        return self._calls.refer(
+            call,
+            lambda referrals: (
+                referrals.refer(target, now, referred_by=referred_by, replaces=place, quiet=quiet)
+                if place or not replaces
+                else [ReferralProgress(call, 481, phrase(481), final=True)]  # it has just ended
+            ),
+        )
+
+    def accept_referral(self, call: str, now: float) -> list[Output]:
+        """202 to the REFER that waits (Referred): we call whom the peer names."""
+        return self._calls.refer(call, lambda referrals: referrals.accept(now))
+
+    def refuse_referral(self, call: str, status: int, now: float) -> list[Output]:
+        """Refuse the REFER that waits. ValueError for a status below 300."""
+        if status < 300:
+            raise ValueError(f"{status} does not refuse")
+        return self._calls.refer(call, lambda referrals: referrals.refuse(status, now))
+
+    def report_referral(self, call: str, status: int, reason: str, now: float) -> list[Output]:
+        """Tell the peer how the call goes that it asked for; from 200 on that is the end of it."""
+        return self._calls.refer(call, lambda referrals: referrals.report(status, reason, now))
+
     # where we are registered, and who is with us
 
     def register(
@@ -390,49 +432,13 @@ class Endpoint:
         """By name; those that are not over."""
         return self._registrations.by_name
 
+    def host(self, flow: Flow) -> str:
+        """Our host as the peer at this flow sees it, as far as we know."""
+        return self._agent.host(flow)
+
     def binding(self, trunk: str, user: str, now: float) -> Binding | None:
         """Where the phone of a user is, if it has registered with us."""
         return self._registrar.find(trunk, user, now)
-
-    def refer(
-        self,
-        call: str,
-        target: str,
-        now: float,
-        *,
-        referred_by: str | None = None,
-        replaces: str | None = None,
-        quiet: bool = False,
-    ) -> list[Output]:
-        """Ask the peer to call `target`, a URI (RFC 3515); ReferralProgress tells how it goes.
-
-        `replaces`: a call of ours with the target, that the new one is to take the place of: an
-        attended transfer. `quiet`: without being told (RFC 4488). Nothing on a call that is not
-        answered. SipError (a ValueError) for what is no URI, ValueError for a second one at a time.
-        """
-        place = self._calls.dialog_of(replaces) if replaces else None
-        return self._calls.refer(
-            call,
-            lambda referrals: (
-                referrals.refer(target, now, referred_by=referred_by, replaces=place, quiet=quiet)
-                if place or not replaces
-                else [ReferralProgress(call, 481, phrase(481), final=True)]  # it has just ended
-            ),
-        )
-
-    def accept_referral(self, call: str, now: float) -> list[Output]:
-        """202 to the REFER that waits (Referred): we call whom the peer names."""
-        return self._calls.refer(call, lambda referrals: referrals.accept(now))
-
-    def refuse_referral(self, call: str, status: int, now: float) -> list[Output]:
-        """Refuse the REFER that waits. ValueError for a status below 300."""
-        if status < 300:
-            raise ValueError(f"{status} does not refuse")
-        return self._calls.refer(call, lambda referrals: referrals.refuse(status, now))
-
-    def report_referral(self, call: str, status: int, reason: str, now: float) -> list[Output]:
-        """Tell the peer how the call goes that it asked for; from 200 on that is the end of it."""
-        return self._calls.refer(call, lambda referrals: referrals.report(status, reason, now))
 
     # pieces
 

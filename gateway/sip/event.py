@@ -168,11 +168,11 @@ class ReferralProgress:
 class Ended:
     """Exactly once for each call, and nothing about the call after it.
 
-    `cause`: hang_up (BYE), cancelled (CANCEL before the final response), refused (a final
-    response of 300 or more, ours or the peer's), replaced (another call took its place), no_ack,
-    timeout, unreachable (no way to the peer), session_expired (RFC 4028). `status`: the final
-    status of the INVITE as it stood at the end. `reason`: the Reason header of the peer's BYE or
-    CANCEL, or of ours; for a refusal its phrase.
+    `cause`: hang_up (BYE), cancelled (CANCEL before the final response, or the INVITE expired),
+    refused (a final response of 300 or more, ours or the peer's), replaced (another call took its
+    place), no_ack, timeout, unreachable (no way to the peer), session_expired (RFC 4028). `status`:
+    the final status of the INVITE as it stood at the end. `reason`: the Reason header of the peer's
+    BYE or CANCEL, or of ours; for a refusal its phrase.
     """
 
     call: str

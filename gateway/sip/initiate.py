@@ -21,7 +21,7 @@ from .grammar import text
 from .message import Headers, Request, Response
 from .provisional import ReliableReceiver, is_reliable
 from .redirect import REDIRECTIONS, Redirects
-from .session import MAX_FORKS, Fields, Session
+from .session import MAX_FORKS, Fields, Session, reason_of
 from .transaction import TIMEOUT
 from .uac import Attempt, Way
 from .uas import is_sdp
@@ -188,7 +188,8 @@ class Initiation:
             self._redirects.add(response)
         if response.status < 600 and (outputs := self._redirect(attempt, now)):
             return outputs
-        return self._fail("peer", "refused", response.status, text(response.reason))
+        reason = reason_of(response) or text(response.reason)
+        return self._fail("peer", "refused", response.status, reason)
 
     def silence(self, now: float) -> list[Output]:
         """No final response came (timer B)."""

@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .accept import Acceptance
+from .address import Via
 from .agent import UserAgent, capabilities, phrase
 from .dialog import Dialog
 from .digest import Credentials
@@ -33,9 +34,9 @@ from .multipart import content_type
 from .offer import Offers
 from .refer import Referrals
 from .replaces import Replaces
-from .session import Session
+from .session import Session, reason_of
 from .session_timer import Due, inspect_interval
-from .terminate import Termination, reason_of
+from .terminate import Termination
 from .uac import Attempt, UserAgentClient
 from .uas import inspect, is_sdp
 
@@ -52,10 +53,11 @@ class InviteUsage:
         uac: UserAgentClient,
         agent: UserAgent,
         flow: Flow | None,
+        via: Via | None = None,
     ) -> None:
         self.call = call
         self.call_id = ""  # the header's
-        self._session = session = Session(call, layer, uac, agent, flow)
+        self._session = session = Session(call, layer, uac, agent, flow, via)
         self._initiation = initiation = Initiation(session)
         self._acceptance = acceptance = Acceptance(session)
         self._modification = modification = Modification(session)
@@ -109,9 +111,10 @@ class InviteUsage:
 
     # what its owner does
 
-    def accept(self, server: Server, now: float) -> list[Output]:
-        """Begin as the one who is called."""
+    def accept(self, server: Server, credentials: Credentials | None, now: float) -> list[Output]:
+        """Begin as the one who is called; `credentials` are for what we ask of the caller."""
         session = self._session
+        session.credentials = credentials
         self.call_id = server.request.headers.call_id
         session.dialog = Dialog.accept(server.request, self.call)
         session.follow(server.request, server.flow)
@@ -253,13 +256,15 @@ class InviteUsage:
 
     def receive_cancel(self, server: Server, cancel: Request, now: float) -> list[Output]:
         """CANCEL of an INVITE: without effect once it has its final response (§9.2)."""
-        if server is not self._acceptance.waiting:
-            return []
+        return self._withdraw(reason_of(cancel), now) if server is self._acceptance.waiting else []
+
+    def _withdraw(self, reason: str | None, now: float) -> list[Output]:
+        """The peer wants no answer to its INVITE any more."""
         outputs = self._acceptance.refuse(487, now)
         if self._session.answered:
             return outputs  # a re-INVITE: the session stays as it was
         outputs += self._termination.close(now)
-        return [*outputs, *self._session.end("peer", "cancelled", 487, reason_of(cancel))]
+        return [*outputs, *self._session.end("peer", "cancelled", 487, reason)]
 
     def _receive_reinvite(self, server: Server, now: float) -> list[Output]:
         """§14.2. A peer that goes on has had our 2xx; only its ACK is lost (RFC 5407 §3.1.4)."""
@@ -276,7 +281,7 @@ class InviteUsage:
         freed = acceptance.receive_prack(prack, now)
         if freed is None:
             return self._session.respond(server, 481, now)
-        if prack.body and not answers and not self._modification.waiting:
+        if prack.body and not answers and self._offers.one_may_follow:
             return [*self._modification.receive(server, dialog, now), *freed]
         outputs = self._session.respond(server, 200, now)
         if answers and not acceptance.offering:
@@ -372,6 +377,8 @@ class InviteUsage:
         termination, session = self._termination, self._session
         if termination.deadline is not None and termination.deadline <= now:
             return termination.close(now)
+        if self._acceptance.has_expired(now):
+            return self._withdraw(None, now)
         outputs = self._acceptance.handle_timer(now)
         if outputs is None:
             return termination.miss(now)

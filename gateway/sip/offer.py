@@ -108,6 +108,12 @@ class Offers:
             return 491
         return 500 if acceptance.theirs_is_open else None
 
+    @property
+    def one_may_follow(self) -> bool:
+        """May a PRACK bring another offer (RFC 3262 §5)? Not while one is open: it is no offer."""
+        modification = self._modification
+        return self._acceptance.agreed and not (modification.waiting or modification.ours_is_open)
+
     def _awaits_answer(self, dialog: Dialog) -> bool:
         """Does the offer of our first INVITE wait for the answer of this phone?"""
         forks = self._initiation.forks.values()

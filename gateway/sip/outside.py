@@ -35,8 +35,8 @@ OVERLOAD = Rejection(503, (RETRY_AFTER,))
 class Outside:
     """`screen` says who a request is from; without one everybody is served.
 
-    At most `max_transactions` are kept, by which new requests are meant; those of calls in progress
-    go first, up to twice as many. `counts` is where is told what was not served.
+    Beyond `max_transactions` new requests are answered and forgotten, beyond twice as many those of
+    calls in progress, too. `counts` is told of what was not served.
     """
 
     def __init__(

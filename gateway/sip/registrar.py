@@ -14,7 +14,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import Final
 
-from .address import NameAddr
+from .address import NameAddr, Via
 from .event import Flow, Identity
 from .grammar import SipError, param
 from .message import Request
@@ -35,6 +35,7 @@ class Binding:
 
     contact: str  # the Request-URI for it
     flow: Flow  # and the way to it
+    via: Via  # and what its REGISTER says of that (route.py)
     expires_at: float
     call_id: str
     cseq: int
@@ -90,7 +91,9 @@ class Registrar:
                     self._schedule.set(key, None)
             else:
                 until = now + min(expires, MAX_EXPIRES)
-                self._bindings[key] = Binding(contact, flow, until, headers.call_id, cseq)
+                self._bindings[key] = Binding(
+                    contact, flow, headers.via, until, headers.call_id, cseq
+                )
                 self._schedule.set(key, until)
         return self._answer(key, now)
 

@@ -37,6 +37,7 @@ FIRST_BACK_OFF: Final = 5.0  # s
 LONGEST_BACK_OFF: Final = 300.0  # s
 REFUSED_BACK_OFF: Final = 600.0  # s, after a wrong password and the like: nobody is to be annoyed
 LONGEST_WAIT: Final = 3600.0  # s, of a Retry-After
+FLEETING: Final = 10.0  # s; a connection that is lost within them after a registration is suspect
 SHORTEST: Final = 10.0  # s, whatever a registrar grants
 LONGEST: Final = 86_400  # s
 JITTER: Final = 0.1  # of every wait, so that a hundred gateways do not come at once
@@ -79,6 +80,7 @@ class Registration:
         self._tag, self._call_id = agent.token(), agent.token()
         self._cseq = 0
         self._asking: Attempt | None = None
+        self._since = 0.0  # when it was made or refreshed
         self._until: float | None = None  # when our binding lapses
         self._stopping = False
         self._back_off = FIRST_BACK_OFF
@@ -114,9 +116,20 @@ class Registration:
         return self._ask(0, now)
 
     def lose(self, flow: Flow, now: float) -> list[Output]:
-        """The connection by which we are registered is gone: calls cannot come by it any more."""
+        """The connection by which we are registered is gone: calls cannot come by it any more.
+
+        It is lost once, and one that did not last is not made again at once: a registrar that
+        closes each of them would have no rest from us. Of datagrams there is none: whoever forges
+        ICMP must not make us register time and again.
+        """
         lost = flow == self.flow and self.is_registered(now) and self._asking is None
-        return self.refresh(now) if lost else []
+        if not lost or flow.transport == "udp":
+            return []
+        self.flow = None
+        if now - self._since >= FLEETING:
+            return self.refresh(now)
+        self._refresh_at = now + self._jittered(FIRST_BACK_OFF)
+        return []
 
     # what comes of it
 
@@ -143,6 +156,8 @@ class Registration:
 
     def unreachable(self, attempt: Attempt, now: float) -> list[Output]:
         """No way leads there (§8.1.3.1: as a 503)."""
+        if attempt is self._asking:
+            self.flow = None
         return self._unheard(attempt, 503, "Unreachable", now)
 
     def _unheard(self, attempt: Attempt, status: int, reason: str, now: float) -> list[Output]:
@@ -158,9 +173,11 @@ class Registration:
         self.hosts = frozenset(flow.remote[0] for flow in flows if isinstance(flow, Flow))
         self.flow = attempt.flow
         self.service_route = tuple(response.headers.elements("Service-Route")[:MAX_ROUTES])
-        self._until = now + granted
+        self._since, self._until = now, now + granted
         self._back_off = FIRST_BACK_OFF
         self._refresh_at = now + self._jittered(granted / 2)
+        if self.flow and not self._is_bound(attempt, self.flow):
+            self._refresh_at = now + self._jittered(FIRST_BACK_OFF)
         return [Registered(self.name, granted)]
 
     def _failed(self, status: int, reason: str, now: float, wait: float) -> list[Output]:
@@ -199,6 +216,12 @@ class Registration:
         return max(known, default=self._expires if said is None else said)
 
     # pieces
+
+    def _is_bound(self, attempt: Attempt, flow: Flow) -> bool:
+        """Does our binding say where we are, as the registrar has just told (RFC 3581)?"""
+        bound = _contact(attempt.request.headers.get("Contact") or "")
+        ours = _contact(self._contact(flow, self._expires))
+        return bound is None or ours is None or _place(bound.uri) == _place(ours.uri)
 
     def _abandon(self) -> None:
         if self._asking:

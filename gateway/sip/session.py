@@ -14,6 +14,7 @@ from .agent import ALLOW, METHODS, SUPPORTED, UserAgent, content
 from .dialog import Dialog
 from .digest import Credentials
 from .event import By, Ended, Flow, Output
+from .grammar import text
 from .layer import Server, TransactionLayer
 from .message import Request, Response
 from .refer import Referrals
@@ -23,6 +24,7 @@ from .transaction import State
 from .uac import Acknowledgement, Attempt, UserAgentClient, Way
 
 MAX_FORKS = 16  # phones that may ring for, or answer, one INVITE of ours
+MAX_REASON = 256  # characters of a Reason header
 CREDENTIALS = ("Authorization", "Proxy-Authorization")
 
 Fields = Sequence[tuple[str, str]]
@@ -38,14 +40,15 @@ class Session:
         uac: UserAgentClient,
         agent: UserAgent,
         flow: Flow | None,
+        via: Via | None = None,
     ) -> None:
         self.call = call
         self.layer, self.uac, self.agent = layer, uac, agent
         self.flow = flow  # by which the peer's latest request came; or which led to the peer
-        self.via: Via | None = None  # and what that request says of it
+        self.via = via  # and what that request says of it; that may be a REGISTER
         self.dialog: Dialog | None = None  # the call's; before a 2xx to our INVITE there is none
         self.owner = False  # did we make the Call-ID (§14.1)?
-        self.credentials: Credentials | None = None  # for the one whom we call
+        self.credentials: Credentials | None = None  # for whoever challenges us
         self.timer = SessionTimer(agent.session_expires)
         self._referrals: Referrals | None = None
         self.answered = False  # a 2xx to the INVITE went, or came
@@ -201,3 +204,9 @@ class Session:
 def _is_settled(attempt: Attempt) -> bool:
     """Can no copy of its 2xx come any more (timer M)?"""
     return attempt.client is None or attempt.client.machine.state is State.TERMINATED
+
+
+def reason_of(message: Request | Response) -> str | None:
+    """The Reasons of a BYE, a CANCEL (RFC 3326) or a refusal (RFC 6432), fit for people."""
+    value = ", ".join(message.headers.all("Reason"))
+    return text(value)[:MAX_REASON] if value else None

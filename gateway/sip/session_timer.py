@@ -201,4 +201,7 @@ def _seconds(value: str) -> int:
 
 
 def _knows(request: Request) -> bool:
-    return any(tag.lower() == OPTION for tag in request.headers.elements("Supported"))
+    """Who requires it of us knows it, too, even where only that is said."""
+    headers = request.headers
+    tags = [*headers.elements("Supported"), *headers.elements("Require")]
+    return any(tag.lower() == OPTION for tag in tags)

@@ -9,15 +9,12 @@ from __future__ import annotations
 
 from .accept import Acceptance
 from .event import By, Output
-from .grammar import text
 from .initiate import Initiation
 from .layer import Server
-from .message import Headers, Request
+from .message import Headers
 from .modify import Modification
-from .session import Session
+from .session import Session, reason_of
 from .transaction import TIMEOUT
-
-MAX_REASON = 256  # characters of a Reason header
 
 
 class Termination:
@@ -54,6 +51,8 @@ class Termination:
         self, now: float, by: By, cause: str, status: int, reason: str | None
     ) -> list[Output]:
         """End an answered call from our side: BYE, but not before the ACK of our 2xx (§15)."""
+        if by == "network":
+            self._reason = _late(cause)
         outputs = self._refuse_all(now)
         if not self._acceptance.unacknowledged:
             outputs += self.send_bye(now)
@@ -81,6 +80,8 @@ class Termination:
         """No ACK of our 2xx came (§13.3.1.4), or no PRACK (RFC 3262 §3)."""
         session = self._session
         if self._acceptance.unacknowledged:
+            if not session.ended:
+                self._reason = _late("no_ack")
             outputs = [*self._refuse_all(now), *self.send_bye(now)]
             return [*outputs, *session.end("network", "no_ack", 200, None)]
         outputs = [*self._acceptance.refuse(504, now), *self.close(now)]
@@ -93,6 +94,7 @@ class Termination:
             return self.leave(now, "network", "timeout", 408, None)
         if session.ended:
             return self.close(now)
+        self._reason = _late("timeout")
         return [*self._cancel(now), *session.end("network", "timeout", 408, None)]
 
     def close(self, now: float) -> list[Output]:
@@ -130,7 +132,6 @@ class Termination:
         return [("Reason", self._reason)] if self._reason else []
 
 
-def reason_of(request: Request) -> str | None:
-    """The Reasons of a BYE or CANCEL (RFC 3326), one a protocol, fit for people."""
-    value = ", ".join(request.headers.all("Reason"))
-    return text(value)[:MAX_REASON] if value else None
+def _late(cause: str) -> str:
+    """The Reason where something has not come in time: recovery on the expiry of a timer."""
+    return f'Q.850;cause=102;text="{cause}"'

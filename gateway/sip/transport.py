@@ -3,7 +3,7 @@
 One input in, every output performed, the one timer armed again: `act` does the latter two, and
 every path ends in it. No rule of SIP is here, but two that need no transaction: keep-alives of
 RFC 5626 are answered, and sent where somebody wants a way to be kept. Streams have their file,
-connection.py. What ICMP says of a datagram is not heard: asyncio does not tell whose it was.
+connection.py, and so have datagrams, datagram.py.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ import socket
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import structlog
 
 from .address import Uri
 from .connection import Connection, Connections
+from .datagram import Binder, Datagrams, bind_udp
 from .endpoint import Address, Endpoint, Event, Flow, Locate, Output, Transmit
 from .grammar import SipError, hostport
 from .locate import Target, literal
@@ -28,9 +29,6 @@ from .stream import PING, PONG
 from .stun import answer
 from .tls import TlsSettings
 
-Binder = Callable[
-    [Callable[[], asyncio.DatagramProtocol], Address], Awaitable[asyncio.DatagramTransport]
-]
 Locator = Callable[[Uri], Awaitable[Sequence[Target]] | Sequence[Target]]
 
 KEEP_EACH = 25.0  # s between datagrams that keep a NAT open; most forget a way after 30
@@ -49,33 +47,6 @@ class Listen(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.transport}:{hostport(self.host, self.port)}"
-
-
-async def bind_udp(
-    protocol: Callable[[], asyncio.DatagramProtocol], address: Address
-) -> asyncio.DatagramTransport:
-    """Bind a real socket."""
-    loop = asyncio.get_running_loop()
-    transport, _ = await loop.create_datagram_endpoint(protocol, local_addr=address)
-    return transport
-
-
-class _Socket(asyncio.DatagramProtocol):
-    """One bound socket. What it is told goes up; it decides nothing."""
-
-    def __init__(self, received: Callable[[bytes, Address, Address], None]) -> None:
-        self.address: Address = ("", 0)
-        self._received = received
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        name = transport.get_extra_info("sockname")
-        self.address = (name[0], name[1])
-
-    def datagram_received(self, data: bytes, addr: tuple[Any, ...]) -> None:
-        self._received(data, self.address, (addr[0], addr[1]))
-
-    def error_received(self, exc: Exception) -> None:
-        """ICMP said no, or the datagram is too long: what is not answered is resent, then ends."""
 
 
 class Transport:
@@ -100,7 +71,7 @@ class Transport:
         self._timer: asyncio.TimerHandle | None = None
         self._armed: float | None = None  # when the timer goes off
         self._listening: list[Listen] = []
-        self._sockets: dict[Address, asyncio.DatagramTransport] = {}
+        self._sockets: dict[Address, Datagrams] = {}
         self._routes: dict[tuple[Address, str], Address] = {}
         self._locating: set[asyncio.Task[None]] = set()
         self._kept: Counter[Flow] = Counter()
@@ -160,9 +131,9 @@ class Transport:
     async def _listen(self, wanted: Listen, bind: Binder) -> None:
         address = (wanted.host, wanted.port)
         if wanted.transport == "udp":
-            made = await bind(lambda: _Socket(self._receive), address)
-            name = made.get_extra_info("sockname")
-            address = (name[0], name[1])
+            made = Datagrams(self._receive, self._refuse)
+            await bind(lambda: made, address)
+            address = made.address
             self._sockets[address] = made
         else:
             address = await self._connections.listen(wanted.transport, address)
@@ -214,7 +185,7 @@ class Transport:
 
         None if there is no route, or if we listen at one address whatever the routes are.
         """
-        wildcard = "::" if ":" in flow.local[0] else "0.0.0.0"
+        wildcard = _wildcard(flow.local[0])
         port = flow.local[1]
         if all((own.host, own.port) != (wildcard, port) for own in self._listening) and (
             self._connections.reserved.get(wildcard) != port
@@ -301,6 +272,10 @@ class Transport:
         self._endpoint.counts["not_admitted"] += 1
         return False
 
+    def _refuse(self, own: Address, remote: Address) -> None:
+        """Nobody listens there. We may be in the midst of sending: that is gone on with first."""
+        self._loop.call_soon(self._fail, Flow("udp", self._route(own, remote[0]), remote))
+
     def _fail(self, flow: Flow) -> None:
         self.act(self._endpoint.failed(flow, self.now()))
 
@@ -308,11 +283,11 @@ class Transport:
 
     def _send_datagram(self, data: bytes, flow: Flow) -> None:
         host, port = flow.local
-        for own in ((host, port), ("0.0.0.0", port), ("::", port)):
-            if made := self._sockets.get(own):
-                made.sendto(data, flow.remote)
-                return
-        self._endpoint.counts["unsent"] += 1  # closed meanwhile
+        made = self._sockets.get((host, port)) or self._sockets.get((_wildcard(host), port))
+        if made:
+            made.send(data, flow.remote)
+        else:
+            self._endpoint.counts["unsent"] += 1  # closed meanwhile
 
     def _locate(self, asked: Locate) -> None:
         found = self._locator(asked.hop)
@@ -361,9 +336,13 @@ class Transport:
         return known
 
 
+def _wildcard(host: str) -> str:
+    """Every address of this one's family."""
+    return "::" if ":" in host else "0.0.0.0"
+
+
 def _is_on_route(flow: Flow) -> bool:
-    wildcard = "::" if ":" in flow.local[0] else "0.0.0.0"
-    return _source_host(wildcard, flow.remote[0]) == flow.local[0]
+    return _source_host(_wildcard(flow.local[0]), flow.remote[0]) == flow.local[0]
 
 
 def _source_host(wildcard: str, remote_host: str) -> str:

@@ -224,6 +224,7 @@ class UserAgentClient:
     ) -> list[Output | Outcome]:
         if client is not attempt.client:
             return []  # of a transaction that another has taken the place of
+        self._agent.learn(client.flow, response.headers.via)
         if response.status < 200:
             return [Reply(attempt, response)]
         if not attempt.over:

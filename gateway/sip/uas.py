@@ -71,7 +71,8 @@ def _inspect_hops(request: Request) -> Rejection | None:
 
 
 def _inspect_extensions(request: Request) -> Rejection | None:
-    unknown = [tag for tag in request.headers.elements("Require") if tag not in EXTENSIONS]
+    required = request.headers.elements("Require")
+    unknown = [tag for tag in required if tag.lower() not in EXTENSIONS]
     return Rejection(420, (("Unsupported", ", ".join(unknown)),)) if unknown else None
 
 

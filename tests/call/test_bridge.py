@@ -481,8 +481,8 @@ def test_a_function_that_is_not_ours_is_refused_once_the_response_is_done(name: 
     """[15] All outputs first, then one response."""
     talk = Talk()
     talk.create()
-    talk.call_function(name)
-    talk.call_function(name)
+    talk.call_function(name, call="call_1")
+    talk.call_function(name, call="call_2")
     note, one, note_two, two, create = talk.done()
 
     assert note == note_two == Note("tool_refused", {"tool": name})
@@ -646,6 +646,20 @@ def test_half_a_function_call_is_not_run() -> None:
     talk.call_function("hang_up", status="incomplete")
 
     assert talk.done() == []
+
+
+def test_a_function_call_that_is_repeated_is_not_run_again() -> None:
+    """The call_id says which one it is: in the same response, and in a later one."""
+    talk = Talk(**ABLE)
+    for _ in range(2):
+        talk.create()
+        talk.call_function("send_digits", arguments='{"digits": "1"}', call="call_1")
+        talk.call_function("send_digits", arguments='{"digits": "1"}', call="call_1")
+        assert talk.done() == []
+    assert talk.bridge.handle_timer(talk.now) == [Press("1")]
+    assert told(talk.bridge.dialled(talk.now + 0.24)) == [{"sent": "1"}]
+    assert talk.bridge.handle_timer(talk.now + 60) == []
+    assert [use.name for use in talk.record.tools] == ["send_digits"]
 
 
 # -- failures

@@ -202,3 +202,21 @@ class TestTransfer:
             desk.errands.not_transferred({"error": "busy"}, desk.now)
         assert desk.ask(SALES) == "Too many transfers in this call. Do not try again."
         assert desk.ask(END) is None
+
+
+class TestEnd:
+    """The call is over: the record says what came of each."""
+
+    @pytest.mark.parametrize(
+        ("asked", "begun", "ok"),
+        [(END, True, True), (END, False, False), (SALES, True, False), (KEYS, True, False)],
+    )
+    def test_what_was_not_done_by_then_was_not_done(
+        self, asked: Asked, begun: bool, ok: bool
+    ) -> None:
+        desk = Desk()
+        desk.ask(asked)
+        if begun:
+            assert desk.due(200) == asked
+        desk.errands.close()
+        assert desk.uses[0].ok is ok

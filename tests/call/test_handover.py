@@ -143,6 +143,23 @@ def test_a_fault_with_an_event_of_the_target(tmp_path: Path) -> None:
     run(main())
 
 
+def test_a_fault_with_the_first_sound_of_the_target(tmp_path: Path) -> None:
+    async def main() -> None:
+        answering = Answering(after=5.0, early=True)
+        async with two_phones(tmp_path, answering=answering) as (home, phone, _):
+
+            def broken(*args: Any) -> None:
+                raise RuntimeError("broken")
+
+            home.gateway.engine.join = broken  # type: ignore[assignment, method-assign] # ours
+            await asked(phone)
+            await phone.ended.wait()
+            record = await home.record()
+        assert (record["ended_by"], record["cause"]) == ("gateway", "internal_error")
+
+    run(main())
+
+
 def test_a_caller_who_speaks_while_it_rings_is_not_heard(tmp_path: Path) -> None:
     async def main() -> None:
         async with two_phones(tmp_path, answering=Answering(after=None)) as (home, phone, other):

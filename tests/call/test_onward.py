@@ -7,9 +7,9 @@ from ipaddress import ip_network
 
 import pytest
 
+from gateway.call.carrier import Carrier
 from gateway.call.exchange import Destination
 from gateway.call.onward import Onward
-from gateway.call.order import Carrier
 from gateway.sip.address import Uri
 from gateway.sip.digest import Credentials
 
@@ -76,6 +76,50 @@ class TestPlaces:
         assert to.from_user == "a%20b%40c"
 
 
+class TestPhones:
+    """A user of the trunk is called at the phone that registered."""
+
+    PHONES = Onward(
+        accepts=True,
+        carrier=Carrier(
+            "phones",
+            None,
+            user=None,
+            host=None,
+            users=frozenset({"101"}),
+            places=(Uri.parse("sip:192.0.2.1:5060"),),
+        ),
+    )
+
+    @pytest.mark.parametrize("place", ["tel:101", "tel:1-01", "sip:101@192.0.2.1"])
+    def test_a_user(self, place: str) -> None:
+        for to in (
+            self.PHONES.destination(place, caller="100", headers=BY_US),
+            self.PHONES.asked(place, caller="100", headers=BY_US),
+        ):
+            assert to
+            assert to.phone == ("phones", "101")
+            assert (to.from_user, to.headers) == ("100", tuple(BY_US))
+
+    def test_anybody_else_as_without_a_way_out(self) -> None:
+        phones = self.PHONES
+        assert phones.destination("tel:+7495", caller=None, headers=()) is None
+        to = phones.destination("sip:sales@10.0.0.9", caller=None, headers=())
+        assert to == Destination("sip:sales@10.0.0.9", None, "anonymous", None)
+        assert phones.referral("tel:+7495") == "tel:+7495"
+        for target in ("tel:+7495", "sip:200@192.0.2.1", "sip:101@elsewhere.example"):
+            assert phones.asked(target, caller=None, headers=()) is None
+
+    def test_others_of_a_trunk_with_both_go_out(self) -> None:
+        both = Onward(carrier=replace(CARRIER, users=frozenset({"101"})))
+        to = both.destination("sip:101@pbx.example", caller=None, headers=())
+        assert to
+        assert (to.phone, to.credentials) == (("pbx", "101"), None)
+        out = both.destination("tel:102", caller=None, headers=())
+        assert out
+        assert (out.phone, out.credentials) == (None, SECRET)
+
+
 class TestPeers:
     """What a peer asks for goes to the trunk's own hosts only."""
 
@@ -119,3 +163,10 @@ class TestPeers:
     def test_only_where_the_operator_allows_it(self) -> None:
         for onward in (Onward(carrier=CARRIER), Onward(accepts=True)):
             assert onward.asked("sip:200@pbx.example", caller=None, headers=()) is None
+
+    def test_a_trunk_without_a_way_out_has_its_addresses(self) -> None:
+        pbx = replace(PBX, carrier=None)
+        to = pbx.asked("sip:200@192.0.2.9:5080", caller=None, headers=())
+        assert to
+        assert (to.target, to.route) == ("sip:200@192.0.2.9:5080", None)
+        assert pbx.asked("tel:+7495", caller=None, headers=()) is None

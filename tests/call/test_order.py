@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.call.carrier import Carrier
 from gateway.call.exchange import Destination
-from gateway.call.order import Carrier, Order, OrderError, choose, destination, read
+from gateway.call.order import Order, OrderError, choose, destination, read
 from gateway.sip.address import NameAddr, Uri
 from gateway.sip.message import Headers
 
@@ -21,6 +22,16 @@ PROVIDER = Carrier(
     user="74951234567",
     host="sip.provider.example",
 )
+
+PHONES = Carrier(
+    "phones",
+    None,
+    user=None,
+    host=None,
+    users=frozenset({"100", "101", "anna.b"}),
+    places=(Uri.parse("sip:192.0.2.1:5060"),),
+)
+NOBODY = replace(PHONES, name="more", users=frozenset({"300"}))
 
 
 def order(**fields: Any) -> Order:
@@ -189,6 +200,49 @@ class TestCaller:
         )
 
 
+class TestPhones:
+    """A user is called at the phone that registered; nobody else where there is no way out."""
+
+    @pytest.mark.parametrize(
+        ("to", "user"),
+        [
+            ("100", "100"),
+            ("1 0-0", "100"),
+            ("anna.b", "anna.b"),
+            ("tel:100", "100"),
+            ("sip:101@192.0.2.1", "101"),
+        ],
+    )
+    def test_a_user(self, to: str, user: str) -> None:
+        made = destination(order(to=to, timeout=5, headers={"X-A": "1"}), PHONES)
+        assert made.phone == ("phones", user)
+        assert (made.from_user, made.headers, made.timeout) == ("gateway", (("X-A", "1"),), 5.0)
+        assert Uri.parse(made.target).name == user
+
+    @pytest.mark.parametrize(
+        "to",
+        [
+            "200",
+            "bob",
+            "tel:100;phone-context=example.com",
+            "sip:100@192.0.2.1;maddr=192.0.2.66",
+            "sip:100@192.0.2.1?Route=evil",
+            "sip:100@elsewhere.example",
+            "sip:",
+        ],
+    )
+    def test_nobody_else(self, to: str) -> None:
+        with pytest.raises(OrderError, match=r"there are: 100, 101, anna.b$") as raised:
+            destination(order(to=to), PHONES)
+        assert (raised.value.status, raised.value.param) == (404, "to")
+
+    def test_everything_else_goes_out(self) -> None:
+        both = replace(PBX, users=PHONES.users)
+        assert destination(order(to="100"), both).phone == ("pbx", "100")
+        out = destination(order(to="200"), both)
+        assert (out.phone, out.target) == (None, "sip:200@192.0.2.10:5070")
+
+
 class TestTrunk:
     """The one that is named, or the only one that can dial."""
 
@@ -201,6 +255,16 @@ class TestTrunk:
     def test_one_of_several_has_to_be_named(self) -> None:
         with pytest.raises(OrderError, match=r"which trunk.*pbx, provider"):
             choose(order(), {"pbx": PBX, "provider": PROVIDER})
+
+    def test_the_only_one_that_can_reach_whom_it_is_to(self) -> None:
+        """Phones are no reason to name the provider for each number of the world."""
+        carriers = {"provider": PROVIDER, "phones": PHONES}
+        assert choose(order(to="+74951234567"), carriers) is PROVIDER
+        assert choose(order(to="100"), {"phones": PHONES, "more": NOBODY}) is PHONES
+        assert choose(order(to="200"), {"phones": PHONES}) is PHONES  # which says who there is
+        for to, among in (("100", carriers), ("200", {"phones": PHONES, "more": NOBODY})):
+            with pytest.raises(OrderError, match="which trunk"):
+                choose(order(to=to), among)
 
     def test_none_can(self) -> None:
         with pytest.raises(OrderError, match="no trunk can dial"):

@@ -11,14 +11,26 @@ import structlog
 
 from gateway.call.exchange import Destination, Exchange
 from gateway.call.model import Backend
-from gateway.call.prepare import SET_UP, Refused, host_towards, open_port, reach_model
+from gateway.call.prepare import SET_UP, Refused, host_towards, located, open_port, reach_model
 from gateway.config import AgentConfig
 from gateway.realtime.client import BackendError, Connection
 from gateway.realtime.profile import Profile, compatible
 from gateway.rtp.port import PortsExhausted
+from gateway.sip.address import Via
+from gateway.sip.event import Flow
+from gateway.sip.registrar import Binding
 from tests.clock import run
 
 TO = Destination("sip:100@pbx.example", None, "7", None)
+PHONE = Destination("tel:100", None, "7", None, phone=("phones", "100"))
+BINDING = Binding(
+    "sip:100@10.0.0.5:5062",
+    Flow("tcp", ("192.0.2.1", 5060), ("203.0.113.7", 40000)),
+    Via.parse("SIP/2.0/TCP 10.0.0.5:5062;branch=z9hG4bK-1"),
+    300.0,
+    "r1",
+    1,
+)
 
 
 @dataclass
@@ -93,6 +105,54 @@ class TestWay:
             "unreachable",
             "No way to the trunk: no route",
         )
+
+
+@dataclass
+class Phones:
+    """Where the phones of users are."""
+
+    bound: Binding | None
+    asked: list[tuple[str, str]] = field(default_factory=list)
+
+    @property
+    def endpoint(self) -> Phones:
+        return self
+
+    def binding(self, trunk: str, user: str, now: float) -> Binding | None:
+        self.asked.append((trunk, user))
+        return self.bound
+
+    def host(self, flow: Flow) -> str:
+        return f"ours, seen from {flow.remote[0]}"
+
+    def clock(self) -> float:
+        return 7.0
+
+
+class TestPhone:
+    """A user's phone is looked for in the moment it is called."""
+
+    def test_where_it_registered(self) -> None:
+        phones = Phones(BINDING)
+        to = located(PHONE, cast(Exchange, phones))
+        assert (to.target, to.binding, to.from_user) == ("sip:100@10.0.0.5:5062", BINDING, "7")
+        assert phones.asked == [("phones", "100")]
+
+    def test_our_address_is_that_of_its_way(self) -> None:
+        host = run(host_towards(PHONE, cast(Exchange, Phones(BINDING))))
+        assert host == "ours, seen from 203.0.113.7"
+
+    def test_nobody_is_there(self) -> None:
+        no = refusal(host_towards(PHONE, cast(Exchange, Phones(None))))
+        assert (no.status, no.cause, no.reason, no.told) == (
+            480,
+            "unavailable",
+            "No phone of 100 is registered",
+            True,
+        )
+
+    def test_who_is_no_user_is_where_she_was(self) -> None:
+        assert located(TO, exchange()[1]) is TO
 
 
 class TestPort:

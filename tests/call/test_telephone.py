@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
@@ -11,6 +12,7 @@ from gateway.call.exchange import Destination, Exchange
 from gateway.call.telephone import Telephone
 from gateway.rtp.port import RtpPort
 from gateway.sdp.description import SdpError, parse
+from gateway.sip.address import Via
 from gateway.sip.endpoint import Endpoint
 from gateway.sip.event import (
     Answered,
@@ -28,6 +30,7 @@ from gateway.sip.event import (
 )
 from gateway.sip.message import Request, Response
 from gateway.sip.message import parse as parse_sip
+from gateway.sip.registrar import Binding
 
 OURS, PEER = ("192.0.2.1", 5060), ("192.0.2.7", 5060)
 FLOW = Flow("udp", OURS, PEER)
@@ -50,6 +53,7 @@ class Wire:
         self.endpoint = Endpoint(token=lambda: f"t{next(tokens)}")
         self.owners: dict[str, Any] = {}
         self.sent: list[Request | Response] = []
+        self.ways: list[Flow] = []  # by which that went
         self.events: list[Event] = []
         self.telephone: Telephone
 
@@ -62,8 +66,9 @@ class Wire:
     def act(self, outputs: list[Output]) -> None:
         for output in outputs:
             match output:
-                case Transmit(data=data):
+                case Transmit(data=data, flow=flow):
                     self.sent.append(parse_sip(data))
+                    self.ways.append(flow)
                 case Locate(key=key):
                     self.act(self.endpoint.located(key, [FLOW], 0.0))
                 case _:
@@ -112,12 +117,12 @@ def called(offer: bytes, *, media_address: str | None = None, port: str = "0.0.0
     return wire
 
 
-def calling() -> Wire:
+def calling(to: Destination = TO) -> Wire:
     """A telephone that calls."""
     wire = Wire()
     wire.telephone = Telephone(cast(Exchange, wire), wire)
     wire.telephone.use(cast(RtpPort, Port()), OURS[0])
-    wire.telephone.call(TO, OURS[0])
+    wire.telephone.call(to, OURS[0])
     return wire
 
 
@@ -235,6 +240,16 @@ class TestCalling:
         assert parse(invite.body).media[0].port == 4000
         assert wire.telephone.announced
         assert wire.owners == {wire.telephone.handle: wire}
+
+    def test_a_phone_is_called_by_its_own_way(self) -> None:
+        """It came by that, and may be reached by no other."""
+        flow = Flow("udp", OURS, ("203.0.113.7", 31000))
+        via = Via.parse("SIP/2.0/UDP 10.0.0.5:5062;branch=z9hG4bK-1")
+        binding = Binding("sip:100@10.0.0.5:5062", flow, via, 300.0, "r1", 1)
+        wire = calling(replace(TO, target=binding.contact, binding=binding))
+        (invite,) = wire.requests("INVITE")
+        assert invite.uri == "sip:100@10.0.0.5:5062"
+        assert wire.ways == [flow]
 
     def test_the_answer(self) -> None:
         telephone = calling().telephone

@@ -89,7 +89,7 @@ class TestRefer:
         attempt = referring()
         attempt.told(100)
         assert attempt.ending == TRANSFERRED
-        assert attempt.caller_ended(106) == []
+        assert attempt.caller_ended(106) == [Release()]
         assert attempt.entry.status == 100
 
     def test_a_bye_instead_of_any_word(self) -> None:
@@ -97,7 +97,7 @@ class TestRefer:
         attempt = referring()
         attempt.told(202)
         assert attempt.ending == TRANSFERRED
-        attempt.caller_ended(101)
+        assert attempt.caller_ended(101) == [Release()]
         assert attempt.entry.status is None
 
     def test_one_that_is_never_decided(self) -> None:
@@ -108,7 +108,7 @@ class TestRefer:
 
     def test_a_bye_before_it_took_it_is_a_hang_up(self) -> None:
         attempt = referring()
-        attempt.caller_ended(101)
+        assert attempt.caller_ended(101) == []
         assert attempt.ending is None
 
     def test_a_busy_target_gives_the_caller_back(self) -> None:

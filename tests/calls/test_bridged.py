@@ -21,6 +21,7 @@ from gateway.simulator.phone import Answering, Heard, Phone
 from tests.clock import Network, run
 
 from .house import GATEWAY, House, MemoryModel, Sip, house, noise, phone_on
+from .test_send_digits import without_events
 
 PLEASE = "One moment, I will connect you."  # 2 s of it
 TRANSFER = {"name": "transfer", "arguments": {"target": "sales"}}
@@ -323,6 +324,7 @@ def test_a_caller_who_hangs_up_while_it_rings(tmp_path: Path) -> None:
             record = await home.record()
             assert home.holds_nothing()
         assert (record["ended_by"], record["cause"]) == ("caller", "hang_up")
+        assert [it["ok"] for it in record["tools"]] == [False]
         assert record["transfers"][0]["ended_at"]
 
     run(main())
@@ -377,16 +379,76 @@ def test_keys_are_passed_on(tmp_path: Path) -> None:
             began = now()
             await asyncio.gather(phone.press("12#"), other.press("5"))
             await asyncio.sleep(0.1)
-            for who, keys in ((other, "12#"), (phone, "5")):
-                receiver, heard = DigitReceiver(8000, 8000), ""
-                for it in heard_since(who, began):
-                    if it.packet.payload_type == 101:
-                        pressed = receiver.receive(it.packet, it.at)
-                        heard += "".join(key.digit for key in pressed if not key.ended)
-                assert heard == keys
+            assert (keys_heard(other, began), keys_heard(phone, began)) == ("12#", "5")
             assert is_unbroken(phone)
             phone.hang_up()
             assert (await home.record())["digits"] == []
+
+    run(main())
+
+
+def keys_heard(phone: Phone, when: float) -> str:
+    """The keys that a phone heard as events from then on."""
+    receiver, heard = DigitReceiver(8000, 8000), ""
+    for it in heard_since(phone, when):
+        if it.packet.payload_type == 101:
+            pressed = receiver.receive(it.packet, it.at)
+            heard += "".join(key.digit for key in pressed if not key.ended)
+    return heard
+
+
+def test_keys_by_info_become_events(tmp_path: Path) -> None:
+    """They are for whom she talks with: the gateway keeps none of them."""
+
+    async def main() -> None:
+        async with two_phones(tmp_path) as (home, phone, other):
+            await asked(phone)
+            await other.called()
+            await asyncio.sleep(0.1)
+            began = now()
+            phone.inform("12#")
+            other.inform("5")
+            await asyncio.sleep(1.5)
+            assert (keys_heard(other, began), keys_heard(phone, began)) == ("12#", "5")
+            assert is_unbroken(phone)
+            assert is_unbroken(other)
+            phone.hang_up()
+            assert (await home.record())["digits"] == []
+
+    run(main())
+
+
+def test_keys_by_info_where_no_events_are_known(tmp_path: Path) -> None:
+    """Then they leave as they came."""
+
+    async def main() -> None:
+        async with two_phones(tmp_path) as (_, phone, other):
+            without_events(phone)
+            await asked(phone)
+            await other.called()
+            await asyncio.sleep(0.1)
+            began = now()
+            phone.inform("12")
+            other.inform("5")
+            await asyncio.sleep(1.5)
+            assert [body.split(b"\r\n")[0] for body in phone.informed] == [b"Signal=5"]
+            assert keys_heard(other, began) == "12"
+
+    run(main())
+
+
+def test_keys_that_come_both_ways_are_passed_on_once(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with two_phones(tmp_path) as (_, phone, other):
+            await asked(phone)
+            await other.called()
+            await asyncio.sleep(0.1)
+            began = now()
+            await phone.press("1")
+            phone.inform("1")
+            await asyncio.sleep(1)
+            assert keys_heard(other, began) == "1"
+            assert other.informed == []
 
     run(main())
 

@@ -264,6 +264,24 @@ class TestAttended:
 
         run(main())
 
+    def test_a_stop_of_the_service_meanwhile(self, tmp_path: Path) -> None:
+        """Both get a BYE, and it is no transfer that was made."""
+
+        async def main() -> None:
+            how = Referring(tells=())
+            async with referring(tmp_path, how, transfer_by="attended") as (home, phone, other, _):
+                await asked(phone)
+                await until(lambda: bool(phone.referred))
+                await asyncio.sleep(0.1)
+                home.gateway.hang_up_all()
+                await asyncio.gather(phone.ended.wait(), other.ended.wait())
+                record = await home.record()
+            assert (record["ended_by"], record["cause"]) == ("gateway", "shutdown")
+            assert (record["sip_status"], "shutdown" in record["sip_reason"]) == (200, True)
+            assert record["transfers"][0]["by"] == "bridge"
+
+        run(main())
+
     def test_a_refusal_leaves_us_in_between(self, tmp_path: Path) -> None:
         async def main() -> None:
             how = Referring(refuses=603)
@@ -373,6 +391,8 @@ class TestAskedOfUs:
                 await other.ended.wait()
                 record = await home.record()
             assert record["transfers"][0]["ended_at"]
+            assert record["transfers"][0]["status"] == 487  # given up, and not unanswered
+            assert (record["ended_by"], record["sip_status"]) == ("gateway", 200)
 
         run(main())
 

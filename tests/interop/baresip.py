@@ -70,6 +70,10 @@ class Baresip:
 
         until(enough, f"{kind} of baresip; {self.events}; {self._program.printed}", EVENT)
 
+    def wait_until_printed(self, text: str) -> None:
+        """Wait for a word of its console: what came before its control socket is no event."""
+        until(lambda: text in self._program.printed, f"{text!r} of baresip", EVENT)
+
     def heard(self) -> Samples:
         """What came out of its loudspeaker, once the call is over."""
 

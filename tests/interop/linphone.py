@@ -24,7 +24,7 @@ CONFIG = """\
 sip_port={sip}
 sip_tcp_port={sip}
 sip_tls_port=-1
-default_proxy=-1
+default_proxy={default}
 guess_hostname=0
 contact="linphone" <sip:linphone@{host}:{sip}>
 use_ipv6=0
@@ -45,6 +45,28 @@ echocancellation=0
 display=0
 capture=0
 """
+ACCOUNT = """\
+[proxy_0]
+reg_proxy=<{uri}>
+reg_identity=sip:{user}@{host}
+reg_expires=60
+reg_sendregister={registers}
+[auth_info_0]
+username={user}
+passwd={password}
+realm={realm}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A user of a proxy at a URI, where it registers or does not."""
+
+    uri: str
+    user: str
+    password: str
+    realm: str
+    registers: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +91,15 @@ class Linphone:
         )
         assert text in self.program.printed, self.program.printed
 
+    def wait_until_registered(self) -> None:
+        """Ask it until it is."""
+
+        def asked() -> bool:
+            self.do("status register")
+            return "registered, identity" in self.program.printed
+
+        until(asked, f"registered; {self.program.printed}", START)
+
     def heard(self) -> tuple[Samples, int]:
         """What came out of its loudspeaker, once it has ended; and its rate, in Hz."""
         with wave.open(str(self.recording)) as file:
@@ -85,11 +116,12 @@ def phone(
     answers: bool = False,
     info: bool = False,
     authority: Path | None = None,
+    account: Account | None = None,
 ) -> Iterator[Linphone]:
     """A phone that says what is in the file `voice` in each call, with one codec.
 
     `answers` takes calls at once; `info` sends digits by SIP INFO; `authority` is the PEM file of
-    whom it trusts over TLS.
+    whom it trusts over TLS; `account`: where it is somebody.
     """
     home = folder / "home"
     (home / ".local/share/linphone").mkdir(parents=True)
@@ -102,7 +134,17 @@ def phone(
         info=int(info),
         events=int(not info),
         authority=authority or "",
+        default=0 if account else -1,
     )
+    if account:
+        config += ACCOUNT.format(
+            uri=account.uri,
+            host=HOST,
+            user=account.user,
+            password=account.password,
+            realm=account.realm,
+            registers=int(account.registers),
+        )
     (folder / "linphonerc").write_text(config, encoding="utf-8")
     command = ["linphonec", "-c", str(folder / "linphonerc"), "-d", "3", "-l", str(folder / "log")]
     command += ["-a"] if answers else []

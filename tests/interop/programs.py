@@ -5,6 +5,7 @@ Only what was started here is ever ended, each by its own process id.
 
 from __future__ import annotations
 
+import atexit
 import os
 import random
 import shutil
@@ -12,6 +13,7 @@ import signal
 import socket
 import subprocess
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import cycle
@@ -26,6 +28,7 @@ HOST = "127.0.0.1"
 LOOK = 0.02  # s between two looks at a condition
 RANGES = range(10000, 27700, 100)  # of media ports, below those that the system gives out
 PORTS = range(28000, 32700, 4)
+CLAIMS = 100  # that last
 KINDS = (socket.SOCK_DGRAM, socket.SOCK_STREAM)
 
 
@@ -57,11 +60,13 @@ def until(condition: Callable[[], T], what: str, within: float = 15.0) -> T:
 def free_port() -> int:
     """A port that nobody has now, for UDP and TCP alike; the next one, for TLS, is free as well.
 
-    No two callers are given the same: until its program listens, a port is nobody's.
+    No two callers are given the same, in this process and in others that test meanwhile: until its
+    program listens, a port is nobody's.
     """
     for _ in range(len(PORTS)):
         port = next(_ports)
-        if all(_is_free(port + more, kind) for more in (0, 1) for kind in KINDS):
+        near = (port, port + 1)
+        if all(_is_free(it, kind) for it in near for kind in KINDS) and _claim(port + 2):
             return port
     raise AssertionError("no port is free")
 
@@ -72,9 +77,33 @@ def free_range(size: int) -> int:
         first = next(_ranges)
         for _ in range(first + RANGES.step, first + size, RANGES.step):
             next(_ranges)  # is part of it
-        if all(_is_free(port, socket.SOCK_DGRAM) for port in range(first, first + size)):
+        ports = range(first, first + size)
+        free = all(_is_free(port, socket.SOCK_DGRAM) for port in ports)
+        if free and all(_claim(port) for port in ports[:: RANGES.step]):
             return first
     raise AssertionError(f"no {size} ports in a row are free")
+
+
+def _claim(port: int) -> bool:
+    """Tell others by a TCP port that nobody uses that this and its neighbours are ours."""
+    mark = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    _claims.append(mark)
+    if len(_claims) > CLAIMS:
+        _claims.popleft().close()
+    try:
+        mark.bind((HOST, port))
+    except OSError:
+        return False
+    return True
+
+
+_claims: deque[socket.socket] = deque()
+
+
+@atexit.register
+def _give_up_claims() -> None:
+    for mark in _claims:
+        mark.close()
 
 
 def _around(these: range) -> Iterator[int]:

@@ -51,6 +51,15 @@ class Service:
         (record,) = until(found, f"a record of a call to {to}; {self._program.printed}")
         return record
 
+    def record_of(self, call_id: str) -> dict[str, Any]:
+        """The record of a call by our id, waited for."""
+
+        def found() -> list[dict[str, Any]]:
+            return [record for record in self.records() if record["call_id"] == call_id]
+
+        (record,) = until(found, f"a record of {call_id}; {self._program.printed}")
+        return record
+
     def model_so_far(self) -> Samples:
         """What the model said in the newest call, as far as it is written, once a second."""
         began = [line["call_id"] for line in self.log() if line["event"] == "call_began"]

@@ -20,6 +20,10 @@ BACKENDS: dict[str, dict[str, Any]] = {
     "keys": {"digits": {"4711": "That is the right code, thank you very much."}},
 }
 
+# s; its console takes a key a second, and reads no SIP as long as there is one: the INFO of the
+# second key waits for the answer to the first one's, which it looks for after the last
+BETWEEN_KEYS = 20
+
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Any:
@@ -47,7 +51,9 @@ def service(
             },
         },
         "backends": {name: {"provider": "simulator", **it} for name, it in BACKENDS.items()},
-        "agents": {name: {"backend": name} for name in BACKENDS},
+        "agents": {
+            name: {"backend": name, "keypad": {"timeout": BETWEEN_KEYS}} for name in BACKENDS
+        },
         "routes": [{"to": f"{name}*", "agent": name} for name in BACKENDS],
     }
     with serving(tmp_path_factory.mktemp("linphone"), config) as running:

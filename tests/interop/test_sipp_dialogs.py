@@ -13,12 +13,14 @@ from .programs import HOST, need, until
 from .scenario import (
     PROVISIONAL,
     answered,
+    answering,
     call,
     calling,
     expect,
     hung_up,
     pause,
     request,
+    response,
     sdp,
 )
 from .service import Service, serving
@@ -139,6 +141,27 @@ def test_update(service: Service, tmp_path: Path, transport: str) -> None:
         hung_up(5),
         transport=transport,
     )
+    ended_by_caller(service, to)
+
+
+def test_hold(service: Service, tmp_path: Path, transport: str) -> None:
+    """Hold, hold without an address as it once was done (RFC 3264 §8.4), and resume."""
+    to = f"talk-hold-{transport}"
+    old = sdp(version=3).replace("[media_ip]", "0.0.0.0")
+    offers = (
+        (sdp("sendonly", version=2), "recvonly"),
+        (old, "recvonly"),
+        (sdp(version=4), "sendrecv"),
+    )
+    steps = [
+        request("INVITE", cseq, body=offer)
+        + expect(100, optional=True)
+        + expect(200, {"body": f"a={answer}"})
+        + request("ACK", cseq)
+        + pause(0.2)
+        for cseq, (offer, answer) in enumerate(offers, 2)
+    ]
+    call(service.sip, to, tmp_path, answered(), *steps, hung_up(9), transport=transport)
     ended_by_caller(service, to)
 
 
@@ -323,6 +346,35 @@ def test_wrong_password(guarded: Service, tmp_path: Path, transport: str) -> Non
     assert [it for it in guarded.records() if it["to"] == to] == []
 
 
+def test_register(guarded: Service, tmp_path: Path, transport: str) -> None:
+    """A binding is made, shown and removed (RFC 3261 §10.2); one that is too short is not (423)."""
+
+    def register(cseq: int, expires: int, *headers: str) -> str:
+        line = f"Expires: {expires}"
+        own = request("REGISTER", cseq, line, *headers, within=False)
+        return own.replace("<sip:[service]@[remote_ip]:[remote_port]>", "<sip:alice@[remote_ip]>")
+
+    def proven(cseq: int, expires: int, status: int, header: tuple[str, str]) -> str:
+        proof = "[authentication username=alice password=wonderland]"
+        return (
+            register(cseq, expires)
+            + expect(401, challenge=True)
+            + register(cseq + 1, expires, proof)
+            + expect(status, dict([header]))
+        )
+
+    call(
+        guarded.sip,
+        "alice",
+        tmp_path,
+        proven(1, 30, 423, ("Min-Expires", "60")),
+        proven(3, 60, 200, ("Contact", "expires=60")),
+        proven(5, 0, 200, ("CSeq", "6 REGISTER")),
+        transport=transport,
+        options=proving(guarded, "alice"),
+    )
+
+
 def test_nothing_for_a_scanner(guarded: Service, tmp_path: Path) -> None:
     """OPTIONS of a stranger is not answered at all."""
     call(
@@ -336,6 +388,45 @@ def test_nothing_for_a_scanner(guarded: Service, tmp_path: Path) -> None:
         '<label id="over"/>',
         options=("-recv_timeout", "1000"),
     )
+
+
+def test_refer(tmp_path: Path, transport: str) -> None:
+    """The caller has us call another (RFC 3515): 202, and by NOTIFY first that we try, then that
+    it was answered; she goes, and the call goes on with the other."""
+    need("sipp")
+    done = (expect("INVITE"), response("200 OK", tag="t", body=sdp(), resend=True), expect("ACK"))
+    end = (expect("BYE"), response("200 OK"))
+    with answering(tmp_path, "target", *done, *end) as target:
+        trunk = {
+            "allow": [HOST],
+            "outbound": f"sip:{HOST}:{target.port}",
+            "accept_transfers": True,
+        }
+        config = {
+            "trunks": {"pbx": trunk},
+            "backends": {"talk": {"provider": "simulator"}},
+            "agents": {"talk": {"backend": "talk"}},
+        }
+        with serving(tmp_path / "gateway", config) as service:
+            call(
+                service.sip,
+                "talk",
+                tmp_path,
+                answered(),
+                request("REFER", 2, f"Refer-To: <sip:other@{HOST}:{target.port}>"),
+                expect(202),
+                expect("NOTIFY", {"Subscription-State": "active", "body": "SIP/2.0 100"}),
+                response("200 OK"),
+                expect("NOTIFY", {"Subscription-State": "terminated", "body": "SIP/2.0 200"}),
+                response("200 OK"),
+                hung_up(3),
+                transport=transport,
+            )
+            (running,) = service.ask("GET", "/v1/calls")["data"]
+            service.ask("DELETE", f"/v1/calls/{running['id']}")
+            target.finish()
+            (transfer,) = service.record("talk")["transfers"]
+    assert transfer["status"] == 200
 
 
 def test_answers_go_where_they_came_from(service: Service) -> None:

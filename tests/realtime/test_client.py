@@ -231,6 +231,35 @@ class TestOpening:
 
         run(main())
 
+    @pytest.mark.parametrize("steps", range(12))
+    def test_cancelled_at_any_step(self, steps: int) -> None:
+        """The caller hangs up meanwhile: the server sees the end of it at once."""
+
+        async def main() -> None:
+            seen: list[bytes] = []
+            done = asyncio.Event()
+
+            async def hear(reader: Reader, writer: Writer) -> None:
+                seen.append(await reader.read(MIB))
+                while await reader.read(MIB):
+                    pass
+                writer.close()
+                done.set()
+
+            async with await asyncio.start_server(hear, "127.0.0.1", 0) as server:
+                port = server.sockets[0].getsockname()[1]
+                connecting = asyncio.ensure_future(Ear().connect(port))
+                for _ in range(steps):
+                    await asyncio.sleep(0)
+                connecting.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await connecting
+                await asyncio.sleep(0.02)
+                if seen or steps > 3:
+                    await asyncio.wait_for(done.wait(), 1)
+
+        run(main())
+
     def test_cancelled(self) -> None:
         """A caller who hangs up while we connect leaves no connection behind."""
 

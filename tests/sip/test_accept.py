@@ -12,7 +12,7 @@ from gateway.sip.endpoint import (
     Transmit,
 )
 
-from .wire import ANSWER, FLOW, OFFER, Wire, called, request
+from .wire import ANSWER, FLOW, OFFER, Wire, called, request, talking
 
 CONTACT = "Contact: <sip:bob@192.0.2.9:5070>"
 
@@ -127,6 +127,7 @@ class TestCalled:
             (32.0, "BYE sip:alice@192.0.2.9"),
             (32.0, Ended("t1", "network", "no_ack", 200, None)),
         ]
+        assert wire.last.headers.get("Reason") == 'Q.850;cause=102;text="no_ack"'
         wire.wait_until_idle()
         assert len(wire.events) == 2
 
@@ -214,6 +215,47 @@ class TestCalled:
         for command in (wire.endpoint.ring("t1", 0.0), wire.endpoint.answer("t1", b"", 0.0)):
             assert command == []
         wire.wait_until_idle()
+
+    def test_expired(self) -> None:
+        """
+        The caller wants an answer within that time, or none (§13.3.1).
+        """
+        contact = "Contact: <sip:alice@192.0.2.9>"
+        wire = called(headers=[contact, "Expires: 20"])
+        wire.see(wire.endpoint.ring("t1", 0.0))
+
+        assert wire.wait(20.0) == [
+            (20.0, "SIP/2.0 487 Request Terminated"),
+            (20.0, Ended("t1", "peer", "cancelled", 487, None)),
+        ]
+        wire.receive(request("ACK", to_tag="t1"))
+        wire.wait_until_idle()
+
+    @pytest.mark.parametrize("expires", ["soon", "-1", ""])
+    def test_expires_says_nothing(self, expires: str) -> None:
+        contact = "Contact: <sip:alice@192.0.2.9>"
+        wire = called(headers=[contact, f"Expires: {expires}"])
+        assert wire.wait(200.0) == []
+
+    def test_answered_before_it_expires(self) -> None:
+        contact = "Contact: <sip:alice@192.0.2.9>"
+        wire = called(headers=[contact, "Expires: 20"])
+        wire.see(wire.endpoint.answer("t1", ANSWER, 19.0))
+        wire.receive(request("ACK", branch="z9hG4bK-2", to_tag="t1"))
+        wire.wait(100.0)
+        assert wire.endpoint.calls == 1
+
+    def test_a_reinvite_expires(self) -> None:
+        """
+        The call goes on as it was.
+        """
+        wire = talking()
+        headers = ["Contact: <sip:alice@192.0.2.9>", "Expires: 5"]
+        wire.receive(
+            request("INVITE", cseq=2, branch="z9hG4bK-2", to_tag="t1", headers=headers, body=OFFER)
+        )
+        assert wire.wait(5.0) == [(5.0, "SIP/2.0 487 Request Terminated")]
+        assert wire.endpoint.calls == 1
 
     def test_cancelled_too_late(self) -> None:
         """
@@ -400,6 +442,17 @@ class TestReliable:
         assert wire.last_response().body == ANSWER
         assert wire.see(wire.endpoint.answer("t1", ANSWER, 0.2)) == [OK]
         assert wire.last.headers.cseq.method == "INVITE"
+
+    def test_an_offer_in_the_prack_while_the_first_is_open(self) -> None:
+        """
+        There is none (RFC 3264 §4, RFC 3262 §5): the PRACK is for the 180, the answer in the 200.
+        """
+        wire = self.invited(headers=RELIABLE)
+        wire.see(wire.endpoint.ring("t1", 0.0))
+        assert wire.receive(self.prack(wire, body=OFFER)) == [OK]
+        assert wire.last_response().body == b""
+        assert wire.see(wire.endpoint.answer("t1", ANSWER, 0.2)) == [OK]
+        assert wire.last_response().body == ANSWER
 
     def test_cancelled(self) -> None:
         """

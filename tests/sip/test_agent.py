@@ -4,6 +4,7 @@ from itertools import count
 
 import pytest
 
+from gateway.sip.address import Via
 from gateway.sip.agent import UserAgent, capabilities, phrase
 from gateway.sip.endpoint import Flow
 from gateway.sip.message import Headers, Request, parse
@@ -52,16 +53,76 @@ def test_public_address() -> None:
     assert agent("gw.example").contact(flow6) == "<sip:gw.example:5080>"
 
 
+class TestMapped:
+    """RFC 3581: the response of a public peer says where our NAT has put us."""
+
+    HIDDEN = Flow("udp", ("10.0.0.1", 5060), ("192.0.2.9", 5060))
+    SENT = "SIP/2.0/UDP 10.0.0.1:5060;branch=z9hG4bKt1"
+
+    def learnt(self, via: str, public_address: str | None = None, flow: Flow = HIDDEN) -> str:
+        """What a Contact is after a response with this Via."""
+        ours = agent(public_address)
+        ours.learn(flow, Via.parse(via))
+        assert ours.host(flow) in ours.contact(flow) or public_address
+        return ours.contact(flow)
+
+    def test_by_received_and_rport(self) -> None:
+        seen = f"{self.SENT};received=203.0.113.5;rport=40001"
+        assert self.learnt(seen) == "<sip:203.0.113.5:40001>"
+
+    def test_the_port_may_be_kept(self) -> None:
+        assert self.learnt(f"{self.SENT};received=203.0.113.5") == "<sip:203.0.113.5:5060>"
+
+    def test_it_moves(self) -> None:
+        """What we name already is not said again in `received`."""
+        ours = agent()
+        ours.learn(self.HIDDEN, Via.parse(f"{self.SENT};received=203.0.113.5;rport=40001"))
+        named = "SIP/2.0/UDP 203.0.113.5:40001;branch=z9hG4bKt2"
+        ours.learn(self.HIDDEN, Via.parse(f"{named};rport=40002"))
+        assert ours.contact(self.HIDDEN) == "<sip:203.0.113.5:40002>"
+        other = Flow("udp", ("10.0.0.1", 5060), ("192.0.2.8", 5060))
+        assert ours.contact(other) == "<sip:10.0.0.1:5060>"  # has not told us yet
+
+    @pytest.mark.parametrize(
+        "params",
+        [
+            "",
+            ";rport",
+            ";received=10.0.0.9;rport=40001",
+            ";received=127.0.0.1",
+            ";received=nat.example",
+        ],
+    )
+    def test_what_tells_nothing(self, params: str) -> None:
+        assert self.learnt(f"{self.SENT}{params}") == "<sip:10.0.0.1:5060>"
+
+    @pytest.mark.parametrize("port", ["0", "65536", "999999", "x"])
+    def test_no_port(self, port: str) -> None:
+        seen = f"{self.SENT};received=203.0.113.5;rport={port}"
+        assert self.learnt(seen) == "<sip:203.0.113.5:5060>"
+
+    def test_the_configuration_knows_better(self) -> None:
+        seen = f"{self.SENT};received=203.0.113.5;rport=40001"
+        assert self.learnt(seen, "203.0.113.77") == "<sip:203.0.113.77:5060>"
+
+    def test_a_neighbour_reaches_us_as_we_are(self) -> None:
+        near = Flow("udp", ("10.0.0.1", 5060), ("10.0.0.9", 5060))
+        seen = f"{self.SENT};received=203.0.113.5;rport=40001"
+        assert self.learnt(seen, flow=near) == "<sip:10.0.0.1:5060>"
+
+
 @pytest.mark.parametrize("transport", ["tcp", "tls"])
 def test_transport(transport: str) -> None:
     """
     The Contact names the transport of the flow, with the public address too (§8.1.1.8): a request
-    within the dialog comes back over it.
+    within the dialog comes back over it, and so may others.
     """
     flow = Flow(transport, ("10.0.0.1", 5061), ("192.0.2.9", 40000))
 
     assert agent().contact(flow) == f"<sip:10.0.0.1:5061;transport={transport}>"
     assert agent("203.0.113.5").contact(flow) == f"<sip:203.0.113.5:5061;transport={transport}>"
+    assert ";alias;" in agent().via(flow)  # RFC 5923 §5
+    assert ";alias" not in agent().via(FLOW)
 
 
 def test_response() -> None:

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import count
 
 import pytest
 
-from gateway.sip.endpoint import Ended, Flow, Incoming
+from gateway.sip.address import Via
+from gateway.sip.authentication import Screen
+from gateway.sip.digest import Credentials
+from gateway.sip.endpoint import Ended, Endpoint, Flow, Identity, Incoming
+from gateway.sip.message import Request
+from gateway.sip.registrar import Binding
 
 from .wire import ANSWER, FLOW, OFFER, US, Wire, called, calling, request, response, talking
 
@@ -218,3 +224,82 @@ class TestReplacesIn:
         assert wire.receive(request("OPTIONS", headers=[self.REPLACES])) == [
             "SIP/2.0 400 Bad Replaces"
         ]
+
+
+class TestChallenges:
+    """Who calls us may ask who we are, for what we ask of him within the call (§22)."""
+
+    def wire(self, identity: Identity) -> Wire:
+        numbers = count(1)
+        screen = Screen(knows=lambda host: identity, accounts={}, key=bytes(32))
+        own = {"pbx": Credentials("us", "secret", token=lambda: "c")}
+        return Wire(Endpoint(token=lambda: f"t{next(numbers)}", screen=screen, credentials=own))
+
+    def bye(self, identity: Identity) -> list[str]:
+        """What follows the 407 to a BYE of ours."""
+        wire = self.wire(identity)
+        wire.receive(request("INVITE", body=OFFER))
+        wire.see(wire.endpoint.answer("t1", ANSWER, 0.0))
+        wire.receive(request("ACK", to_tag="t1"))
+        wire.see(wire.endpoint.bye("t1", 0.0))
+        challenge = 'Proxy-Authenticate: Digest realm="pbx", nonce="n", qop="auth", algorithm=MD5'
+        seen = wire.receive(response(wire.last_request(), "407 No", headers=[challenge]))
+        wire.wait(until=100.0)
+        return [line for line in seen if isinstance(line, str)]
+
+    def test_of_a_trunk_that_knows_us(self) -> None:
+        (again,) = self.bye(Identity("pbx"))
+        assert again.startswith("BYE ")
+
+    @pytest.mark.parametrize("identity", [Identity("other"), Identity("pbx", "alice")])
+    def test_of_anybody_else(self, identity: Identity) -> None:
+        """A password is for its own trunk, and not for its users."""
+        assert self.bye(identity) == []
+
+
+class TestPhones:
+    """A phone that registered is called by the way of its REGISTER (RFC 5626 §5.3).
+
+    So goes all that follows, whatever its Contact says of where it is: a NAT or a connection that
+    only the phone can open may be between.
+    """
+
+    @pytest.mark.parametrize(
+        ("transport", "source", "host"),
+        [
+            ("udp", ("203.0.113.7", 31000), "10.0.0.5"),  # behind NAT
+            ("udp", ("192.168.7.1", 31000), "10.0.0.5"),  # behind one of its own, near us
+            ("tcp", ("203.0.113.7", 40000), "10.0.0.5"),
+            ("tcp", ("203.0.113.7", 40000), "203.0.113.7"),  # its own end of the connection
+            ("tls", ("203.0.113.7", 40000), "203.0.113.7"),
+        ],
+    )
+    def test_by_its_own_way(self, transport: str, source: tuple[str, int], host: str) -> None:
+        wire = Wire()
+        contact = f"sip:alice@{host}:5062;transport={transport}"
+        via = Via.parse(f"SIP/2.0/{transport.upper()} {host}:5062;rport;branch=z9hG4bK-1")
+        flow = Flow(transport, US, source)
+        binding = Binding(contact, flow, via, 300.0, "r1", 1)
+        call, outputs = wire.endpoint.invite(contact, binding, OFFER, 0.0, from_uri="sip:us@h")
+        assert wire.see(outputs) == [f"INVITE {contact}"]
+        ok = response(wire.last_request(), "200 OK", headers=[f"Contact: <{contact}>"], body=ANSWER)
+        wire.receive(ok, flow)
+        wire.see(wire.endpoint.bye(call, 1.0))
+        assert [it.method for it in wire.sent if isinstance(it, Request)] == [
+            "INVITE",
+            "ACK",
+            "BYE",
+        ]
+        assert wire.ways == [source] * 3
+
+    def test_a_connection_that_is_lost(self) -> None:
+        """Nobody can be called by it, and nothing else is tried (RFC 5626 §5.3)."""
+        wire = Wire()
+        flow = Flow("tcp", US, ("203.0.113.7", 40000))
+        via = Via.parse("SIP/2.0/TCP 10.0.0.5:5062;branch=z9hG4bK-1")
+        binding = Binding("sip:alice@10.0.0.5", flow, via, 300.0, "r1", 1)
+        target = binding.contact
+        call, outputs = wire.endpoint.invite(target, binding, OFFER, 0.0, from_uri="sip:us@h")
+        wire.see(outputs)
+        ended = wire.see(wire.endpoint.failed(flow, 0.0))
+        assert ended == [Ended(call, "network", "unreachable", 503, None)]

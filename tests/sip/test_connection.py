@@ -10,6 +10,7 @@ import ssl
 import struct
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ FILES = Path(__file__).parent / "certificates"
 CA, PROXY = FILES / "ca.pem", FILES / "proxy.pem"
 ADDRESS = TlsSettings(FILES / "address.crt", FILES / "address.key", CA)
 NAMED = TlsSettings(PROXY, PROXY, CA)
+VERIFYING = replace(ADDRESS, verify_peer=True)
 HERE, THERE = ("10.0.0.1", 5060), ("10.0.0.2", 5060)
 OPTIONS = request("OPTIONS")
 
@@ -337,6 +339,22 @@ class TestEnds:
 
         on_virtual_time(test)
 
+    def test_refused_two(self) -> None:
+        """
+        Several trunks may be at one host: each name's failure is told.
+        """
+
+        async def test(network: Memory, side: Side) -> None:
+            with capture_logs() as logs:
+                for name in ("a.example", "b.example", "a.example"):
+                    side.all.send(b"x", Flow("tcp", HERE, THERE, name), None)
+                    await asyncio.sleep(1)
+                side.all.send(b"x", Flow("tls", HERE, THERE, "a.example"), None)
+                await asyncio.sleep(1)
+            assert [it["transport"] for it in logs] == ["tcp", "tcp", "tls"]
+
+        on_virtual_time(test)
+
     def test_no_answer(self) -> None:
         """
         A host that does not answer is given up after 5 s.
@@ -552,6 +570,81 @@ class TestLimits:
             assert side.failed == [flow]
 
         on_virtual_time(test)
+
+
+def aliased(transport: str, sent_by: str) -> bytes:
+    """A request of one who lets us use his connection."""
+    via = f"SIP/2.0/{transport} {sent_by};rport;alias;branch=z9hG4bK-1"
+    own = b"SIP/2.0/UDP 192.0.2.9;branch=z9hG4bK-1;rport"
+    return OPTIONS.replace(own, via.encode())
+
+
+class TestAlias:
+    """RFC 5923: by the connection of a peer goes what is for the port that it listens on."""
+
+    @pytest.mark.parametrize("known", [True, False])
+    def test_tcp(self, known: bool) -> None:
+        """Of a host that is known by its address; anybody else is dialled."""
+
+        async def test(network: Memory, side: Side) -> None:
+            side.known.update({"10.0.0.2"} if known else set())
+            await side.all.listen("tcp", HERE)
+            peer = await connected(network)
+            peer.transport.write(aliased("TCP", "10.0.0.2:5060"))
+            await asyncio.sleep(1)
+            side.all.send(OPTIONS, Flow("tcp", HERE, THERE), None)
+            await asyncio.sleep(1)
+            assert (peer.data == OPTIONS) is known
+            assert (side.failed == []) is known
+
+            peer.transport.abort()
+            await asyncio.sleep(1)
+            assert Flow("tcp", HERE, THERE) in side.failed
+            assert len(side.all) == 0
+
+        on_virtual_time(test)
+
+    def test_kept_while_the_alias_is_used(self) -> None:
+        async def test(network: Memory, side: Side) -> None:
+            side.known.add("10.0.0.2")
+            side.used.add(Flow("tcp", HERE, THERE))
+            await side.all.listen("tcp", HERE)
+            peer = await connected(network)
+            peer.transport.write(aliased("TCP", "10.0.0.2"))
+            await asyncio.sleep(1000)
+            assert len(side.all) == 1
+
+        on_virtual_time(test)
+
+    @pytest.mark.parametrize(
+        ("certificate", "sent_by", "reused"),
+        [
+            (NAMED, "proxy.example", True),
+            (NAMED, "other.example", False),
+            (ADDRESS, "127.0.0.1:5061", True),
+            (ADDRESS, "192.0.2.7:5061", False),
+        ],
+    )
+    def test_tls(self, certificate: TlsSettings, sent_by: str, reused: bool) -> None:
+        """Of a name that its certificate proves (§9.1)."""
+
+        async def main() -> None:
+            network = Memory()
+            one, other = Side(network, certificate), Side(network, VERIFYING)
+            await other.all.listen("tls", ("127.0.0.1", 5061))
+            way = Flow("tls", ("127.0.0.1", 5070), ("127.0.0.1", 5061), "127.0.0.1")
+            one.all.send(aliased("TLS", sent_by), way, None)
+            await asyncio.sleep(10)
+            assert len(other.received) == 1
+            name = sent_by.partition(":")[0]
+            back = Flow("tls", ("127.0.0.1", 5061), ("127.0.0.1", 5061), name)
+            other.all.send(OPTIONS, back, None)
+            await asyncio.sleep(10)
+            assert (one.received == [OPTIONS]) is reused
+            await one.all.close()
+            await other.all.close()
+
+        run(main())
 
 
 class TestTls:

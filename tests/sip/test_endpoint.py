@@ -1,4 +1,4 @@
-"""The SIP core as a whole: what is served, what is refused, what is only counted."""
+"""The SIP core as a whole: what a message belongs to, where answers go, what is only counted."""
 
 from itertools import count
 

@@ -118,6 +118,7 @@ def test_anew_when_our_address_has_changed() -> None:
 def test_anew_when_its_connection_is_lost() -> None:
     shell = Shell()
     shell.register("two")
+    shell.now += 10
     shell.act(shell.endpoint.failed(FIRST, shell.now))
     assert len(shell.asked) == 1
     shell.act(shell.endpoint.failed(SECOND, shell.now))

@@ -548,6 +548,16 @@ class TestRedirected:
         )
         wire.wait_until_idle()
 
+    def test_a_refusal_with_a_reason(self) -> None:
+        """
+        RFC 6432: what the telephone network said is worth more than SIP's phrase.
+        """
+        wire, invite = calling()
+        reason = 'Reason: Q.850;cause=17;text="User busy"'
+        assert wire.receive(response(invite, "486 Busy Here", headers=[reason]))[-1] == (
+            Ended("t1", "peer", "refused", 486, 'Q.850;cause=17;text="User busy"')
+        )
+
     def test_a_refusal_for_everybody(self) -> None:
         """
         6xx: nobody else is asked (§21.6).

@@ -269,6 +269,7 @@ class TestSessionTimer:
                 (568.0, "BYE sip:alice@192.0.2.9"),
                 (568.0, Ended("t1", "network", "session_expired", 200, None)),
             ]
+            assert wire.last.headers.get("Reason") == 'Q.850;cause=102;text="session_expired"'
             wire.wait_until_idle()
 
     def test_the_peer_refreshes(self) -> None:

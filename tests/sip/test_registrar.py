@@ -54,6 +54,7 @@ def test_a_phone_is_found() -> None:
     binding = registrar.find("phones", "alice", 299.0)
     assert binding
     assert (binding.contact, binding.flow) == (DESK, FLOW)
+    assert binding.via.host == "10.0.0.5"
     assert registrar.find("phones", "bob", 1.0) is None
     assert registrar.find("other", "alice", 1.0) is None
 

@@ -14,7 +14,7 @@ from gateway.sip.event import Flow, Locate, Output, Registered, Transmit, Unregi
 from gateway.sip.grammar import SipError
 from gateway.sip.layer import Acknowledged, Delivery, TransactionLayer
 from gateway.sip.message import Request, Response, parse
-from gateway.sip.registration import Registration, Registrations
+from gateway.sip.registration import FIRST_BACK_OFF, Registration, Registrations
 from gateway.sip.uac import Outcome, Reply, Silence, Unreachable, UserAgentClient
 
 from .wire import US, response
@@ -91,6 +91,14 @@ class Desk:
     def accept(self, *contacts: str) -> None:
         """200 with our binding as asked for, or with these Contacts."""
         self.reply("200 OK", *(f"Contact: {it}" for it in contacts or [self.contact]))
+
+    def seen_as(self, via: str) -> None:
+        """200, and the Via as the registrar noted it."""
+        ok = response(self.last, "200 OK", headers=[f"Contact: {self.contact}"])
+        sent = self.last.headers.get("Via") or ""
+        answer = parse(ok.replace(sent.encode(), via.encode()))
+        assert isinstance(answer, Response)
+        self.see(self.layer.receive_response(answer, self.now) or [])
 
     def wait(self, seconds: float) -> None:
         """Let time pass, each timer at its moment."""
@@ -178,6 +186,18 @@ class TestRequest:
         desk = Desk(registrar=registrar).start()
         assert desk.hops == [registrar]
         assert desk.last.uri == uri
+
+    def test_behind_a_nat(self) -> None:
+        """RFC 3581: the registrar says where it sees us, and our binding says it soon after."""
+        desk = Desk(Flow("udp", ("10.0.0.5", 5060), ("192.0.2.20", 5060))).start()
+        via = f"{desk.last.headers.get('Via')};received=203.0.113.5".replace(
+            ";rport", ";rport=40001"
+        )
+        desk.seen_as(via)
+        assert desk.until_sent() <= FIRST_BACK_OFF * 1.5
+        assert desk.contact == "<sip:7495@203.0.113.5:40001>;expires=300"
+        desk.accept()
+        assert desk.until_sent() > 100  # that is where we are
 
     def test_all_of_one_sequence(self) -> None:
         """§10.2: the same Call-ID and From tag, CSeq one higher."""
@@ -410,12 +430,49 @@ class TestOnceMore:
         desk = Desk(STREAM).start()
         desk.see(desk.registration.lose(STREAM, desk.now))  # not registered yet: uac.py sees it
         desk.accept()
+        desk.now += 10
         desk.see(desk.registration.lose(FIRST, desk.now))
         assert len(desk.sent) == 1
         desk.see(desk.registration.lose(STREAM, desk.now))
         assert asked(desk.last) == (2, "300")
         desk.see(desk.registration.lose(STREAM, desk.now))
         assert len(desk.sent) == 2
+
+    def test_after_it_was_lost_and_nobody_is_there(self) -> None:
+        """The connection is lost once; what fails then is tried again when it is due."""
+        desk = Desk(STREAM).start()
+        desk.accept()
+        desk.now += 10
+        desk.see(desk.registration.lose(STREAM, desk.now))
+        assert len(desk.sent) == 2
+        desk.see(desk.layer.fail(STREAM))
+        desk.see(desk.registration.lose(STREAM, desk.now))
+        assert len(desk.sent) == 2
+        assert desk.registration.deadline == pytest.approx(desk.now + 5, abs=0.5)
+
+    def test_after_a_refresh_found_nobody(self) -> None:
+        """That the way is gone is known then."""
+        desk = Desk(STREAM).start()
+        desk.accept()
+        desk.until_sent()
+        desk.see(desk.layer.fail(STREAM))
+        desk.see(desk.registration.lose(STREAM, desk.now))
+        assert len(desk.sent) == 2
+
+    def test_after_a_connection_that_did_not_last(self) -> None:
+        """A registrar that closes each of them is not asked without end."""
+        desk = Desk(STREAM).start()
+        desk.accept()
+        desk.see(desk.registration.lose(STREAM, desk.now))
+        assert len(desk.sent) == 1
+        assert desk.registration.deadline == pytest.approx(desk.now + 5, abs=0.5)
+
+    def test_after_a_datagram_was_refused(self) -> None:
+        """That is no connection: whoever forges ICMP would have us register time and again."""
+        desk = Desk(FIRST).start()
+        desk.accept()
+        desk.see(desk.registration.lose(FIRST, desk.now))
+        assert len(desk.sent) == 1
 
 
 class TestStop:

@@ -230,6 +230,13 @@ class TestAnswer:
         headers = SessionTimer(1800).answer(invite(TIMER, ("Min-SE", "2000")), 0.0)
         assert expires("2000;refresher=uas") in headers
 
+    def test_who_requires_it_knows_it(self) -> None:
+        """§7.1 has both; some say only the stronger one, and an option tag in capitals is one."""
+        asked = invite(("Require", "TIMER"), expires("600;refresher=uac"))
+        answer = [("Require", "timer"), expires("600;refresher=uac")]
+        assert SessionTimer(1800).answer(asked, 0.0) == answer
+        assert inspect_interval(invite(("Require", "timer"), expires("60"))) is not None
+
     def test_nothing_is_wanted(self) -> None:
         """With 0 a peer that merely knows timers gets none; one that it minds stops."""
         timer = SessionTimer(0)

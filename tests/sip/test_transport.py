@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import sys
 from collections.abc import Awaitable, Callable, Sequence
 from itertools import count
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 from gateway.sip.address import Uri
+from gateway.sip.datagram import bind_udp
 from gateway.sip.endpoint import (
     Address,
     Answered,
@@ -28,7 +30,7 @@ from gateway.sip.endpoint import (
 from gateway.sip.locate import Target
 from gateway.sip.message import Request, parse
 from gateway.sip.tls import TlsSettings
-from gateway.sip.transport import Listen, Transport, bind_udp
+from gateway.sip.transport import Listen, Transport
 from tests import clock
 from tests.clock import Network
 
@@ -104,6 +106,60 @@ def test_a_call() -> None:
         await callee.transport.close()
 
     run(main)
+
+
+def dead() -> Address:
+    """Where nobody listens for datagrams."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(LOOPBACK)
+        address: Address = probe.getsockname()
+        return address
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux says whose datagram it was")
+class TestNobodyListens:
+    def test_a_call_ends(self) -> None:
+        """
+        §18.4: what ICMP says ends it at once, and not timer B after 32 s.
+        """
+
+        async def main() -> None:
+            party = Party("a")
+            await party.open(("0.0.0.0", 0))
+            flow = party.transport.flow(dead())
+            call, outputs = party.endpoint.invite(
+                "sip:bob@127.0.0.1", flow, OFFER, party.transport.now(), from_uri="sip:a@x"
+            )
+            party.transport.act(outputs)
+            ended = await party.next()
+            assert isinstance(ended, Ended)
+            assert (ended.call, ended.cause) == (call, "unreachable")
+            await party.transport.close()
+
+        run(main)
+
+    def test_the_next_way_is_tried(self) -> None:
+        """
+        RFC 3263 §4.3, without the seconds that silence is waited for.
+        """
+
+        async def main() -> None:
+            caller, callee = Party("a"), Party("b")
+            await callee.open(LOOPBACK)
+            addresses = [dead(), *callee.transport.addresses]
+            targets = [Target("udp", *address, "pbx.example") for address in addresses]
+            await caller.open(LOOPBACK, locate=lambda uri: targets)
+            _, outputs = caller.endpoint.invite(
+                "sip:bob@pbx.example", None, OFFER, caller.transport.now(), from_uri="sip:a@x"
+            )
+            begin = caller.transport.now()
+            caller.transport.act(outputs)
+            assert isinstance(await callee.next(), Incoming)
+            assert caller.transport.now() - begin < 1.0
+            await caller.transport.close()
+            await callee.transport.close()
+
+        run(main)
 
 
 def test_copies_by_the_timer() -> None:
@@ -236,6 +292,36 @@ def test_bad_input(data: bytes) -> None:
             while b"\r\nCall-ID: after\r\n" not in await loop.sock_recv(peer, 65536):
                 pass
         await party.transport.close()
+
+    run(main)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_both_wildcards(host: str) -> None:
+    """
+    Listening at all addresses of either family, at one port: each message leaves by its own.
+    """
+
+    async def main() -> None:
+        party, peer = Party("a"), Party("b")
+        await party.open(("0.0.0.0", 0))
+        (_, port) = party.transport.addresses[0]
+        await party.transport.close()
+        await party.open(("0.0.0.0", port), ("::", port))
+        await peer.open((host, 0))
+        flow = peer.transport.flow((host, port))
+        _, outputs = peer.endpoint.invite(
+            "sip:bob@x", flow, OFFER, peer.transport.now(), from_uri="sip:a@x"
+        )
+        peer.transport.act(outputs)
+        incoming = await party.next()
+        assert isinstance(incoming, Incoming)
+        party.do(lambda now: party.endpoint.refuse(incoming.call, 486, now))
+        ended = await peer.next()
+        assert isinstance(ended, Ended)
+        assert ended.status == 486
+        await party.transport.close()
+        await peer.transport.close()
 
     run(main)
 

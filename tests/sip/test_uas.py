@@ -120,6 +120,13 @@ def test_extensions() -> None:
     assert inspected(data) == Rejection(420, (("Unsupported", "foo, bar"),))
 
 
+def test_extensions_in_any_case() -> None:
+    """
+    An option tag is a token, and those are the same in capitals (§7.3.1).
+    """
+    assert inspected(request("INVITE", headers=[CONTACT, "Require: 100REL, Timer"])) is None
+
+
 @pytest.mark.parametrize("contact", ["X: y", "Contact: *", "Contact: <tel:+7495>", "Contact: "])
 def test_contact(contact: str) -> None:
     """
