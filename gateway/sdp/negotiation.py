@@ -13,8 +13,9 @@ An offer of ours that is refused (488, 491) needs no word: what was agreed befor
 its version is not given out a second time. Where one offer has several answers (an INVITE that
 forked) each is taken for itself, and the session is the one that was taken last.
 
-Left out on purpose: RTP/SAVP (comes with SRTP); ICE and bundling, which an answer declines by
-not naming them.
+How the speech is encrypted is decided by security.py, within the same offers and answers.
+
+Left out on purpose: ICE and bundling, which an answer declines by not naming them.
 """
 
 from __future__ import annotations
@@ -54,11 +55,11 @@ from .formats import (
     wishes,
 )
 from .rtcp import NOWHERE, OFFERED, Control, answered, control
+from .security import KEYING, PLAIN, PROFILES, Keyed, Keying, Security
 
 Address = tuple[str, int]
 
 PTIME = 20  # ms, RFC 3551 §4.2
-PROFILES = ("RTP/AVP", "RTP/AVPF")
 DIRECTIONS = ("sendrecv", "sendonly", "recvonly", "inactive")
 
 
@@ -79,6 +80,7 @@ class Media:
     # another codec may change to the events of its clock.
     events: Mapping[int, int] = field(default_factory=dict)
     noise: frozenset[int] = frozenset({DEFAULT_NOISE})  # payload types of comfort noise
+    security: Security = None  # how packets are protected; None: not at all
     wishes: Wishes = NO_WISHES  # for the codec that we send with
 
     @property
@@ -103,6 +105,7 @@ class _Lines:
     all: tuple[MediaDescription, ...]
     index: int
     host: str  # our address
+    keyed: Keyed  # how the speech is
 
     @property
     def speech(self) -> MediaDescription:
@@ -110,9 +113,13 @@ class _Lines:
 
 
 class Negotiation:
-    """The offers and answers of one call, in their order."""
+    """The offers and answers of one call, in their order.
 
-    def __init__(self) -> None:
+    `keying` is the rule for its encryption; None: all is plain.
+    """
+
+    def __init__(self, keying: Keying | None = None) -> None:
+        self._keying = keying or Keying("none", random=bytes)
         self._agreed: _Lines | None = None  # as they hold now
         self._offered: _Lines | None = None  # as we offered them last
         self._sent: SessionDescription | None = None  # what went out last
@@ -123,17 +130,17 @@ class Negotiation:
         Returns our description and what it means. Raises SdpError (488 with Warning).
         """
         theirs = parse(offer)
-        index, media = _choose(theirs, local)
+        index, media, keyed = self._choose(theirs, local)
         lines = [_refused(line) for line in theirs.media]
-        lines[index] = _speech(
+        speech = _speech(
             local.address[1],
-            theirs.media[index].profile,
             [media.codec, *_event(media)],
             _direction(media.sending, media.receiving),
             media.ptime,
             answered(theirs.media[index]),
         )
-        self._agreed = _Lines(tuple(lines), index, local.address[0])
+        lines[index] = _secured(speech, keyed)
+        self._agreed = _Lines(tuple(lines), index, local.address[0], keyed)
         return self._describe(lines, local, theirs.time), media
 
     def offer(self, local: Local, direction: str = "sendrecv", *, anew: bool = False) -> bytes:
@@ -144,6 +151,7 @@ class Negotiation:
         `anew` names the codecs of `local` again, for the peer to choose another.
         """
         before = self._agreed
+        keyed = self._keying.offer(before.keyed if before else None)
         if before is None:
             lines, index = [_proposal(local, direction, None)], 0
         else:
@@ -151,7 +159,8 @@ class Negotiation:
             attributes = (*before.speech.attributes[:-1], (direction, None))
             again = replace(before.speech, port=local.address[1], attributes=attributes)
             lines[index] = _proposal(local, direction, before.speech) if anew else again
-        self._offered = _Lines(tuple(lines), index, local.address[0])
+        lines[index] = _secured(lines[index], keyed)
+        self._offered = _Lines(tuple(lines), index, local.address[0], keyed)
         return self._describe(lines, local, self._sent.time if self._sent else (0, 0))
 
     def accept(self, answer: bytes) -> Media:
@@ -171,8 +180,11 @@ class Negotiation:
         known = [codec.name for codec in ours.values()]
         names = [codec.name for codec in formats(line).values() if codec.name in known]
         media = _agree(theirs, line, names or known, offered.host)  # their order: RFC 3264 §7
+        keyed = self._keying.accept(
+            theirs, line, offered.keyed, self._agreed.keyed if self._agreed else None
+        )
         direction = _stated_direction(offered.speech.attributes)
-        self._agreed = offered
+        self._agreed = replace(offered, keyed=keyed)
         return replace(
             media,
             accepted={**media.accepted, **ours},  # they send by our numbers: RFC 3264 §6.1
@@ -180,7 +192,23 @@ class Negotiation:
             sending=media.sending and direction in ("sendrecv", "sendonly"),
             receiving=media.receiving and direction in ("sendrecv", "recvonly"),
             control=control(line, media.remote, offered.speech.attributes),
+            security=keyed.security,
         )
+
+    def _choose(self, theirs: SessionDescription, local: Local) -> tuple[int, Media, Keyed]:
+        """The first medium of an offer that can be the call; else the first reason why none can."""
+        reasons: list[SdpError] = []
+        names = [codec.name for codec in _known(local)]
+        before = self._agreed.keyed if self._agreed else None
+        for index, line in enumerate(theirs.media):
+            if line.kind == "audio" and line.port:
+                try:
+                    media = _agree(theirs, line, names, local.address[0])
+                    keyed = self._keying.answer(theirs, line, before)
+                    return index, replace(media, security=keyed.security), keyed
+                except SdpError as error:
+                    reasons.append(error)
+        raise reasons[0] if reasons else SdpError(MEDIA_TYPE_NOT_AVAILABLE, "no audio is offered")
 
     def _describe(
         self, lines: Sequence[MediaDescription], local: Local, time: tuple[int, int]
@@ -197,27 +225,14 @@ class Negotiation:
         return body.encode()
 
 
-def _choose(theirs: SessionDescription, local: Local) -> tuple[int, Media]:
-    """The first medium of an offer that can be the call; else the first reason why none can."""
-    reasons: list[SdpError] = []
-    names = [codec.name for codec in _known(local)]
-    for index, line in enumerate(theirs.media):
-        if line.kind == "audio" and line.port:
-            try:
-                return index, _agree(theirs, line, names, local.address[0])
-            except SdpError as error:
-                reasons.append(error)
-    raise reasons[0] if reasons else SdpError(MEDIA_TYPE_NOT_AVAILABLE, "no audio is offered")
-
-
 def _agree(
     session: SessionDescription, line: MediaDescription, names: Sequence[str], host: str
 ) -> Media:
     """What this medium of the peer's and we have in common; SdpError where that is no call."""
     if line.port == 0:
         raise SdpError(MEDIA_TYPE_NOT_AVAILABLE, "the audio was refused")
-    if line.profile not in PROFILES:
-        raise SdpError(INCOMPATIBLE_TRANSPORT, "only RTP/AVP and RTP/AVPF are spoken")
+    if line.profile.upper() not in PROFILES:
+        raise SdpError(INCOMPATIBLE_TRANSPORT, "neither RTP/AVP nor RTP/SAVP")
     remote = _remote(line.connection or session.connection, line.port, host)
     offered = formats(line)
     accepted = {n: codec for n, codec in offered.items() if codec.name in names}
@@ -322,7 +337,6 @@ def _proposal(local: Local, direction: str, before: MediaDescription | None) -> 
     named = [kept.get((codec.name, codec.clock_rate), codec) for codec in wanted]
     return _speech(
         local.address[1],
-        before.profile if before else PROFILES[0],
         [codec for codec in named if mapped.get(codec.payload_type, codec) == codec],
         direction,
         PTIME,
@@ -332,17 +346,16 @@ def _proposal(local: Local, direction: str, before: MediaDescription | None) -> 
 
 def _speech(
     port: int,
-    profile: str,
     codecs: Sequence[Codec],
     direction: str,
     ptime: int,
     rtcp: Sequence[Attribute],
 ) -> MediaDescription:
-    """Our own m= line. The direction is its last attribute."""
+    """Our own m= line, not secured yet. The direction is its last attribute."""
     return MediaDescription(
         "audio",
         port,
-        profile,
+        PLAIN[0],
         tuple(str(codec.payload_type) for codec in codecs),
         attributes=(
             *(attribute for codec in codecs for attribute in described(codec)),
@@ -351,6 +364,13 @@ def _speech(
             (direction, None),
         ),
     )
+
+
+def _secured(line: MediaDescription, keyed: Keyed) -> MediaDescription:
+    """Our m= line as this keys it, in place of how it was keyed before."""
+    *kept, direction = (it for it in line.attributes if it[0] not in KEYING)
+    attributes = (*kept, *keyed.attributes, direction)
+    return replace(line, profile=keyed.profile, attributes=attributes)
 
 
 def _refused(line: MediaDescription) -> MediaDescription:

@@ -55,6 +55,8 @@ Encryption = Literal["none", "optional", "required"]
 PLAIN: Final = ("RTP/AVP", "RTP/AVPF")
 SECURE: Final = ("RTP/SAVP", "RTP/SAVPF")
 DTLS: Final = ("UDP/TLS/RTP/SAVP", "UDP/TLS/RTP/SAVPF")
+PROFILES: Final = (*PLAIN, *SECURE, *DTLS)
+KEYING: Final = frozenset({"crypto", "fingerprint", "setup"})  # attributes that are all in `Keyed`
 OFFERED: Final = ("AES_CM_128_HMAC_SHA1_80", "AEAD_AES_256_GCM")
 
 
@@ -111,7 +113,7 @@ class Keying:
     ) -> Keyed:
         """Answer an offered medium; `before` is what holds until now. SdpError: 488."""
         profile = line.profile.upper()
-        if profile not in (*PLAIN, *SECURE, *DTLS):
+        if profile not in PROFILES:
             raise _refusal("neither RTP/AVP nor RTP/SAVP is offered")
         if self.encryption == "none" and profile not in PLAIN:
             raise _refusal("encrypted media is switched off")

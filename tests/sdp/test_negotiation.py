@@ -7,9 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.sdp.description import SdpError, parse
+from gateway.sdp.fingerprint import Fingerprint
 from gateway.sdp.formats import Codec
 from gateway.sdp.negotiation import Local, Media, Negotiation
 from gateway.sdp.rtcp import Control
+from gateway.sdp.security import Dtls, Encryption, Keying, Sdes
 
 PCMU = Codec("PCMU", 0, 8000)
 PCMA = Codec("PCMA", 8, 8000)
@@ -618,3 +620,77 @@ def test_any_answer_is_accepted_or_refused(data: bytes) -> None:
     call.offer(LOCAL)
     with pytest.raises(SdpError):
         call.accept(data)
+
+
+KEY = "inline:WVNfX19zZW1jdGwgKCkgewkyMjA7fQp9CnVubGVz"
+CRYPTO = f"a=crypto:1 AES_CM_128_HMAC_SHA1_80 {KEY}"
+PRINT = "a=fingerprint:sha-256 " + ":".join(["AB"] * 32)
+
+
+def secured(encryption: Encryption = "optional") -> Negotiation:
+    certificate = Fingerprint("sha-256", bytes(32))
+    return Negotiation(Keying(encryption, random=bytes, certificate=certificate))
+
+
+class TestEncryption:
+    """The rules themselves: test_security.py."""
+
+    def test_the_answer_has_the_profile_and_a_key(self) -> None:
+        """RFC 4568 §5.1.2."""
+        body, media = secured().answer(offer("m=audio 4000 RTP/SAVP 8", CRYPTO), LOCAL)
+        speech = parse(body).media[0]
+        assert speech.profile == "RTP/SAVP"
+        assert speech.value("crypto") == f"1 AES_CM_128_HMAC_SHA1_80 inline:{'A' * 40}"
+        assert speech.attributes[-1] == ("sendrecv", None)
+        assert isinstance(media.security, Sdes)
+
+    def test_of_two_media_the_one_that_may_be(self) -> None:
+        """Some offer the speech twice, plain and not."""
+        both = offer("m=audio 4000 RTP/AVP 8", "m=audio 4002 RTP/SAVP 8", CRYPTO)
+        body, media = secured("required").answer(both, LOCAL)
+        assert [line.port for line in parse(body).media] == [0, 20000]
+        assert media.remote == ("198.51.100.5", 4002)
+
+    def test_without_a_rule_all_is_plain(self) -> None:
+        with pytest.raises(SdpError) as refusal:
+            Negotiation().answer(offer("m=audio 4000 RTP/SAVP 8", CRYPTO), LOCAL)
+        assert refusal.value.warning == 302
+        _, media = Negotiation().answer(offer("m=audio 4000 RTP/AVP 8", CRYPTO), LOCAL)
+        assert media.security is None
+
+    def test_an_offer_and_its_answer(self) -> None:
+        ours = secured("required")
+        speech = parse(ours.offer(LOCAL)).media[0]
+        assert speech.profile == "RTP/SAVP"
+        assert len(list(speech.values("crypto"))) == 2
+        with pytest.raises(SdpError):
+            ours.accept(offer("m=audio 4000 RTP/AVP 8"))
+        assert isinstance(ours.accept(offer("m=audio 4000 RTP/SAVP 8", CRYPTO)).security, Sdes)
+
+    @pytest.mark.parametrize("line", ["m=audio 4000 RTP/AVP 8", "m=audio 4000 RTP/SAVP 8"])
+    def test_a_refresh_changes_nothing(self, line: str) -> None:
+        """RFC 4028 §7.4."""
+        for first in (lambda it: it.answer(offer(line, CRYPTO), LOCAL), self._offered):
+            ours = secured()
+            first(ours)
+            assert ours.offer(LOCAL) == ours.offer(LOCAL)
+            assert parse(ours.offer(LOCAL)).origin.version == 1  # type: ignore[union-attr]
+
+    @staticmethod
+    def _offered(ours: Negotiation) -> None:
+        ours.offer(LOCAL)
+        ours.accept(offer("m=audio 4000 RTP/AVP 8"))
+
+    def test_dtls_in_mid_call(self) -> None:
+        """RFC 8842 §5.5: who answered active offers actpass; the association goes on."""
+        ours = secured()
+        secure = "m=audio 4000 UDP/TLS/RTP/SAVP 8"
+        body, media = ours.answer(offer(secure, PRINT, "a=setup:actpass"), LOCAL)
+        assert parse(body).media[0].value("setup") == "active"
+        again = parse(ours.offer(LOCAL)).media[0]
+        assert list(again.values("setup")) == ["actpass"]
+        assert len(list(again.values("fingerprint"))) == 1
+        later = ours.accept(offer(secure, PRINT, "a=setup:passive"))
+        assert isinstance(media.security, Dtls)
+        assert isinstance(later.security, Dtls)
+        assert later.security.association == media.security.association
