@@ -130,7 +130,7 @@ class Bridge:
             return []
         text = f"{self._how.instructions}\n\nSay exactly: {self._how.greeting}".lstrip()
         self._greeting = ev.ResponseCreate(event_id=GREETING, response={"instructions": text})
-        self._line.deaf = not self._how.interruptible
+        self._line.uplink.deaf = not self._how.interruptible
         return [Send(self._greeting)]
 
     def receive(self, event: ev.ServerEvent, now: float) -> list[Action]:
@@ -198,7 +198,7 @@ class Bridge:
     def not_transferred(self, error: Mapping[str, Any], now: float) -> list[Action]:
         """A `Transfer` came to nothing; `error` tells the model why, and it goes on."""
         actions = [Send(event) for event in self._errands.not_transferred(error, now)]
-        self._line.deaf = False
+        self._line.uplink.deaf = False
         return [*actions]
 
     def handle_timer(self, now: float) -> list[Action]:
@@ -220,7 +220,7 @@ class Bridge:
     def close(self) -> None:
         """The call is over: keep of the transcript what was heard."""
         self._errands.close()
-        cut = self._line.cut()
+        cut = self._line.downlink.cut()
         self._cut_transcript(cut, {heard.part: heard.ms for heard in cut})
 
     # -- the model speaks
@@ -290,7 +290,7 @@ class Bridge:
 
     def _greet_no_more(self) -> None:
         if self._greeting:
-            self._greeting, self._line.deaf = None, False
+            self._greeting, self._line.uplink.deaf = None, False
 
     # -- what the model asks for
 
@@ -327,28 +327,28 @@ class Bridge:
             case None:
                 stuck = self._errands.take_stuck(now)
                 if stuck:
-                    self._line.keys = None
+                    self._line.downlink.keys = None
                 return [Send(event) for event in stuck]
 
     def _step_aside(self) -> list[Action]:
         """Neither hear nor say anything, until the caller comes back."""
         self._greet_no_more()
-        cut = self._line.cut()
+        cut = self._line.downlink.cut()
         live, self._live = list(self._live), {}
         known = {heard.part.item_id for heard in cut}
         self._dead.update({response: _Dead(set(known), None) for response in live})
-        self._line.deaf = True
+        self._line.uplink.deaf = True
         cancels: list[Action] = [Send(ev.ResponseCancel(response_id=it)) for it in live]
         return cancels + self._forget_unheard(cut, None)
 
     # -- the caller interrupts
 
     def _barge_in(self, trigger: Trigger, now: float, start_ms: int | None) -> list[Action]:
-        if self._line.deaf:
+        if self._line.uplink.deaf:
             return []  # this greeting may not be interrupted
         self._greet_no_more()
         actions: list[Action] = [Send(event) for event in self._errands.interrupted(now)]
-        cut = self._line.cut()
+        cut = self._line.downlink.cut()
         actions += self._end_responses(trigger, {heard.part.item_id for heard in cut}, now)
         onset = self._onset(start_ms)
         if cut:

@@ -36,12 +36,12 @@ SILENT = Step()
 
 
 class Digits:
-    """Keys on their way out. `rate` in Hz is that of the tones; `inform`: the peer takes INFO."""
+    """Keys on their way out. `inform`: the peer takes INFO."""
 
-    def __init__(self, keys: str, *, rate: int, inform: bool) -> None:
+    def __init__(self, keys: str, *, inform: bool) -> None:
         self._keys = deque(keys.upper())
-        self._rate = rate
         self._inform = inform
+        self._rate = 0
         self._steps: deque[Step] = deque()  # of the key that is down, where it is no event
         self._event: DigitSender | None = None  # of the key that is down, where it is one
 
@@ -50,8 +50,14 @@ class Digits:
         """The last step was taken, the pause behind the last key included."""
         return not (self._keys or self._steps or self._event)
 
-    def step(self, media: Media, sequence: int, timestamp: int, ssrc: int) -> Step:
-        """The next 20 ms; `sequence` and `timestamp` are what an audio packet would have now."""
+    def step(self, media: Media, sequence: int, timestamp: int, ssrc: int, rate: int) -> Step:
+        """The next 20 ms; `sequence` and `timestamp` are what an audio packet would have now.
+
+        `rate` in Hz is that of the sound; what is left of a tone at another one is silence.
+        """
+        if rate != self._rate:
+            self._rate, before = rate, len(self._steps)
+            self._steps = deque([SILENT] * before)
         if not (self._steps or self._event) and self._keys:
             self._begin(self._keys.popleft(), media)
         if self._event:

@@ -83,10 +83,11 @@ class Leg:
             self.port.disconnect()
 
     def transmit(self, now: float) -> None:
-        """Send the prepared packet, and count it as heard."""
-        line, target = self.line, self.line.source.target
-        if line.packet is not None and target is not None:
-            self.port.send(line.packet, target)
+        """Send the prepared packets, and count them as heard."""
+        line, target = self.line.downlink, self.line.source.target
+        if target is not None:
+            for packet in line.packets:
+                self.port.send(packet, target)
         begun = line.sent(now)
         if line.keys is not None:
             self._follow(line.keys, now)
@@ -99,7 +100,7 @@ class Leg:
 
     def _follow(self, keys: Digits, now: float) -> None:
         """Tell how far the keys are."""
-        line = self.line
+        line = self.line.downlink
         if line.inform is not None:
             digit, line.inform = line.inform, None
             self.listener.inform(digit)
@@ -225,7 +226,7 @@ class Engine:
         """Begin to run a call's sound; its first packet leaves with the next tick."""
         self._legs[leg.port] = leg
         min(self._cohorts, key=len).append(leg)
-        leg.line.prepare()
+        leg.line.downlink.prepare()
 
     def remove(self, leg: Leg) -> None:
         """Stop running a call's sound; harmless when it was not running."""
@@ -272,8 +273,8 @@ class Engine:
     @staticmethod
     def _prepare(leg: Leg, missed: int) -> None:
         if missed:
-            leg.line.skip(missed)
-        leg.line.prepare()
+            leg.line.downlink.skip(missed)
+        leg.line.downlink.prepare()
 
     def _each(self, legs: Sequence[Leg], step: Callable[[Leg], None]) -> None:
         """Run a step of every call; one that fails is taken off and told, the others go on."""

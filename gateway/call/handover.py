@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any, Literal, Protocol
 
-from gateway.audio.tone import RING_BACK, Signal
 from gateway.rtp.port import RtpPort
 from gateway.rtp.source import SourceRule
 from gateway.sdp.description import SdpError
@@ -19,10 +18,10 @@ from gateway.sdp.negotiation import Media
 from gateway.sip.event import Answered, CallEvent, Ended, Informed, Progress, Referred
 from gateway.sip.info import digits
 
+from .downlink import Start
 from .ending import Ending, incompatible
 from .engine import Joint
 from .exchange import Destination, Exchange
-from .line import RATE, Start
 from .prepare import Refused, host_towards, located, open_port
 from .relay import Relay, Side
 from .talk import Talk
@@ -215,7 +214,7 @@ class Handover:
                 case Dial():
                     self._host.start(self._dial())
                 case RingBack():
-                    self._talk.line.ring = self._talk.line.ring or Signal(RING_BACK, RATE)
+                    self._talk.line.downlink.ring = True
                 case Listen() if self._port:
                     self._port.watch(self._heard)
                 case Join():
@@ -303,7 +302,7 @@ class Handover:
         """The caller is the model's again."""
         joined = self._joint is not None
         self._part()
-        self._talk.line.ring = None
+        self._talk.line.downlink.ring = False
         if joined:
             self._x.engine.add(self._talk.leg)
         self._host.go_on(error)

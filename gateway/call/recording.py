@@ -24,6 +24,7 @@ from pathlib import Path
 import numpy as np
 
 from gateway.audio.frame import Samples
+from gateway.audio.resample import Resampler
 
 _HEADER = struct.Struct("<4sI4s4sIHHIIHH4sI")
 _TRACKS = 2
@@ -33,15 +34,20 @@ _LAG_S = 1  # a track may be so much behind the other before it is taken for sil
 
 
 class _Track:
-    """Samples as bytes: `incoming` between the two threads, then `waiting` for the other track."""
+    """`incoming` passes from thread to thread; then `waiting`, as bytes, for the other track."""
 
-    def __init__(self) -> None:
-        self.incoming: deque[bytes] = deque()
+    def __init__(self, rate: int) -> None:
+        self.incoming: deque[tuple[Samples, int]] = deque()
         self.waiting = bytearray()
+        self._rate = rate
+        self._converters: dict[int, Resampler] = {}  # by the rate that they take
 
     def collect(self) -> None:
         while self.incoming:
-            self.waiting += self.incoming.popleft()
+            samples, rate = self.incoming.popleft()
+            if rate not in self._converters:
+                self._converters[rate] = Resampler(rate, self._rate)
+            self.waiting += self._converters[rate].push(samples).tobytes()
 
     def pad(self, size: int) -> None:
         self.waiting += bytes(max(0, size - len(self.waiting)))
@@ -64,19 +70,19 @@ class Recording:
         self.error: OSError | None = None  # what ended the recording early
         self.paused = False  # what comes meanwhile is left out
         self._rate = rate
-        self._caller = _Track()
-        self._model = _Track()
+        self._caller = _Track(rate)
+        self._model = _Track(rate)
         self._written: int | None = None  # bytes of sound in the file; None: there is no file yet
         self._closed = False
         self._writing = threading.Lock()
 
-    def caller(self, samples: Samples) -> None:
-        """The next samples of the caller's voice."""
-        self._add(self._caller, samples)
+    def caller(self, samples: Samples, rate: int) -> None:
+        """The next samples of the caller's voice; `rate` in Hz."""
+        self._add(self._caller, samples, rate)
 
-    def model(self, samples: Samples) -> None:
-        """The next samples that were sent to the caller."""
-        self._add(self._model, samples)
+    def model(self, samples: Samples, rate: int) -> None:
+        """The next samples that were sent to the caller; `rate` in Hz."""
+        self._add(self._model, samples, rate)
 
     async def keep(self) -> None:
         """Write what was recorded off the loop, until cancelled."""
@@ -93,9 +99,9 @@ class Recording:
         self._closed = True
         self._write(0)
 
-    def _add(self, track: _Track, samples: Samples) -> None:
+    def _add(self, track: _Track, samples: Samples, rate: int) -> None:
         if not (self.paused or self._closed or self.error):
-            track.incoming.append(samples.tobytes())
+            track.incoming.append((samples, rate))
 
     def _write(self, lag: int) -> None:
         with self._writing:
@@ -106,7 +112,7 @@ class Recording:
                 self._append(sound)
             except OSError as error:
                 self.error = error
-                self._caller = self._model = _Track()
+                self._caller = self._model = _Track(self._rate)
 
     def _interleaved(self, lag: int) -> bytes:
         """As far as both tracks go, or within `lag` bytes of the longer one."""

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections import deque
 
+from gateway.audio.frame import FRAME_MS
 from gateway.audio.g711 import codec
 from gateway.rtp.dtmf import DigitSender
 from gateway.rtp.packet import (
@@ -35,9 +36,11 @@ from gateway.rtp.reception import Reception
 from gateway.rtp.source import Address, SourceRule
 from gateway.sdp.negotiation import Media
 
-from .line import FRAME, RATE, Start
+from .downlink import Start
 from .record import RtpCounts
 
+RATE = 8000  # Hz, RTP clock of G.711
+FRAME = RATE * FRAME_MS // 1000
 MOST_KEYS = 32  # that wait; more are lost
 HOLD_TIMEOUT = 1800.0  # s without RTP that a side on hold may last, as in talk.py
 

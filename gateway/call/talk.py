@@ -20,10 +20,11 @@ from gateway.sdp.negotiation import Media
 from .behaviour import Behaviour
 from .bridge import Action, Bridge
 from .digits import Digits
+from .downlink import Start
 from .engine import Leg
 from .exchange import Exchange, Party
 from .keypad import Keypad
-from .line import RATE, Line, Start, Tracks
+from .line import Line, Tracks
 from .model import Model
 from .record import Record
 
@@ -99,7 +100,7 @@ class Talk:
 
     def press(self, keys: str, *, inform: bool) -> None:
         """Press keys, before anything more is said; `inform`: the far end takes INFO."""
-        self.line.keys = Digits(keys, rate=RATE, inform=inform)
+        self.line.downlink.keys = Digits(keys, inform=inform)
 
     def inform(self, digit: str) -> None:
         """A key is to go out by INFO."""

@@ -12,7 +12,8 @@ from gateway.audio.playout import Playout
 from gateway.call.behaviour import Behaviour
 from gateway.call.bridge import Action, Bridge
 from gateway.call.keypad import Keypad
-from gateway.call.line import Line, Start
+from gateway.call.downlink import Start
+from gateway.call.line import Line
 from gateway.call.record import Record
 from gateway.realtime import events as ev
 from gateway.rtp.source import SourceRule
@@ -68,7 +69,7 @@ class Talk:
             wall=lambda now: now + 1_800_000_000 - 100,
             is_cancelled=is_cancelled,
         )
-        self.line.prepare()
+        self.line.downlink.prepare()
 
     def receive(self, event: ev.ServerEvent) -> list[Action]:
         return self.bridge.receive(event, self.now)
@@ -94,12 +95,12 @@ class Talk:
         """Let the caller hear so many frames, as the engine would."""
         for _ in range(frames):
             self.now += 0.02
-            begun = self.line.sent(self.now)
+            begun = self.line.downlink.sent(self.now)
             if begun:
                 self.bridge.began(begun, self.now)
             if self.line.playout.idle:
                 self.bridge.drained(self.now)
-            self.line.prepare()
+            self.line.downlink.prepare()
 
     def interrupt(self, start_ms: int = 0) -> list[Action]:
         return self.receive(

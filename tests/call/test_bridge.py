@@ -59,27 +59,27 @@ def test_a_greeting_that_may_not_be_interrupted_is_heard_to_its_end() -> None:
     """The model hears silence meanwhile; then it hears the caller."""
     talk = Talk(greeting="Hello", interruptible=False)
     talk.bridge.open(talk.now)
-    assert talk.line.deaf
+    assert talk.line.uplink.deaf
     talk.create()
     talk.speak("item_1", 100)
     assert talk.interrupt() == []
     talk.finish("item_1")
     talk.done()
-    assert talk.line.deaf
+    assert talk.line.uplink.deaf
 
     talk.hear(8)
 
-    assert not talk.line.deaf
+    assert not talk.line.uplink.deaf
 
 
 def test_a_greeting_that_fails_leaves_nobody_deaf() -> None:
     talk = Talk(greeting="Hello", interruptible=False)
     talk.bridge.open(talk.now)
     talk.receive(ev.Error(error=ev.ErrorDetail(message="another's", event_id="event_1")))
-    assert talk.line.deaf
+    assert talk.line.uplink.deaf
     talk.receive(ev.Error(error=ev.ErrorDetail(message="no", event_id="greeting")))
 
-    assert not talk.line.deaf
+    assert not talk.line.uplink.deaf
 
 
 def test_a_greeting_that_fails_is_said_again() -> None:
@@ -96,7 +96,7 @@ def test_a_greeting_without_sound_leaves_nobody_deaf() -> None:
     talk.create()
     talk.done(status="failed")
 
-    assert not talk.line.deaf
+    assert not talk.line.uplink.deaf
 
 
 # -- barge-in
@@ -524,9 +524,9 @@ def test_a_transfer_begins_when_the_words_before_it_were_heard() -> None:
     talk.call_function("transfer", arguments=SALES)
     assert talk.done() == []
     talk.hear(7)
-    assert not talk.line.deaf
+    assert not talk.line.uplink.deaf
     assert talk.bridge.handle_timer(talk.now + 0.06) == [Transfer("sales")]
-    assert talk.line.deaf
+    assert talk.line.uplink.deaf
 
 
 def test_a_transfer_does_not_wait_for_ever() -> None:
@@ -560,7 +560,7 @@ def test_a_transfer_that_fails_gives_the_caller_back() -> None:
     actions = talk.bridge.not_transferred({"error": "busy", "status": 486}, talk.now)
     assert told(actions) == [{"error": "busy", "status": 486}]
     assert actions[-1] == CREATE
-    assert not talk.line.deaf
+    assert not talk.line.uplink.deaf
     assert not talk.record.tools[0].ok
     assert talk.bridge.press("#", talk.now) != []
 
@@ -599,10 +599,10 @@ def test_keys_that_do_not_leave_are_taken_back() -> None:
     talk.call_function("send_digits", arguments='{"digits": "1"}')
     talk.done()
     assert talk.bridge.handle_timer(talk.now) == [Press("1")]
-    talk.line.keys = Digits("1", rate=8000, inform=False)
+    talk.line.downlink.keys = Digits("1", inform=False)
     actions = talk.bridge.handle_timer(talk.now + LONGEST_DIAL)
     assert told(actions) == [{"error": "The keys could not be sent."}]
-    assert talk.line.keys is None
+    assert talk.line.downlink.keys is None
 
 
 def test_one_response_follows_when_everything_was_done() -> None:

@@ -19,7 +19,7 @@ def steps(digits: Digits, agreed: object = EVENTS) -> list[Step]:
     out: list[Step] = []
     sequence = 100
     while not digits.done:
-        step = digits.step(EVENTS if agreed is EVENTS else NO_EVENTS, sequence, len(out) * 160, 7)
+        step = digits.step(EVENTS if agreed is EVENTS else NO_EVENTS, sequence, len(out) * 160, 7, 8000)
         out.append(step)
         sequence += 1
     return out
@@ -27,7 +27,7 @@ def steps(digits: Digits, agreed: object = EVENTS) -> list[Step]:
 
 def test_a_key_is_an_event_where_events_were_agreed() -> None:
     """RFC 4733: 100 ms, the end three times, and a pause before the next one."""
-    out = steps(Digits("5", rate=8000, inform=True))
+    out = steps(Digits("5", inform=True))
 
     packets = [step.packet for step in out if step.packet]
     assert len(packets) == 7
@@ -41,7 +41,7 @@ def test_a_key_is_an_event_where_events_were_agreed() -> None:
 @pytest.mark.parametrize("keys", ["1", "0123456789*#ABCD", "11"])
 def test_a_receiver_hears_each_key_once(keys: str) -> None:
     receiver, heard = DigitReceiver(8000, 8000), ""
-    for index, step in enumerate(steps(Digits(keys, rate=8000, inform=False))):
+    for index, step in enumerate(steps(Digits(keys, inform=False))):
         if step.packet:
             pressed = receiver.receive(step.packet, index * 0.02)
             heard += "".join(digit.digit for digit in pressed if not digit.ended)
@@ -49,14 +49,14 @@ def test_a_receiver_hears_each_key_once(keys: str) -> None:
 
 
 def test_a_w_is_half_a_second() -> None:
-    out = steps(Digits("1w2", rate=8000, inform=False))
+    out = steps(Digits("1w2", inform=False))
     first = [index for index, step in enumerate(out) if step.packet and step.packet.marker]
     assert first == [0, 12 + 25]
     assert out[12:37] == 25 * [SILENT]
 
 
 def test_a_key_is_an_info_where_the_peer_takes_only_that() -> None:
-    out = steps(Digits("a1", rate=8000, inform=True), NO_EVENTS)
+    out = steps(Digits("a1", inform=True), NO_EVENTS)
     assert [(index, step.inform) for index, step in enumerate(out) if step != SILENT] == [
         (0, "A"),
         (10, "1"),
@@ -66,7 +66,7 @@ def test_a_key_is_an_info_where_the_peer_takes_only_that() -> None:
 
 def test_a_key_is_a_tone_where_nothing_else_is_known() -> None:
     """100 ms of Q.23 and as long a pause."""
-    out = steps(Digits("#", rate=8000, inform=False), NO_EVENTS)
+    out = steps(Digits("#", inform=False), NO_EVENTS)
     frames = [step.sound for step in out if step.sound is not None]
     assert [len(frame) for frame in frames] == 10 * [160]
     assert (np.concatenate(frames) == samples(DIGITS["#"], 8000)).all()
@@ -75,13 +75,13 @@ def test_a_key_is_a_tone_where_nothing_else_is_known() -> None:
 
 def test_the_way_is_asked_anew_for_each_key() -> None:
     """A re-INVITE may have changed it."""
-    digits = Digits("12", rate=8000, inform=True)
+    digits = Digits("12", inform=True)
     packets = [digits.step(EVENTS, 100 + n, n * 160, 7).packet for n in range(12)]
     assert any(packets)
     assert digits.step(NO_EVENTS, 112, 0, 7) == Step(inform="2")
 
 
 def test_no_keys_are_done_at_once() -> None:
-    digits = Digits("", rate=8000, inform=False)
+    digits = Digits("", inform=False)
     assert digits.done
     assert digits.step(EVENTS, 0, 0, 7) == SILENT

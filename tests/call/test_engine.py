@@ -15,7 +15,7 @@ from gateway.audio.frame import Samples
 from gateway.audio.playout import Part
 from gateway.call.digits import Digits
 from gateway.call.engine import BURST, CATCH_UP, Engine, Joint, Leg, TimerDescriptor
-from gateway.call.line import Start
+from gateway.call.downlink import Start
 from gateway.call.relay import Relay, Side
 from gateway.rtp.packet import Packet, encode, parse
 from gateway.rtp.source import SourceRule
@@ -208,7 +208,7 @@ def test_the_emptiest_playout_is_decoded_first_and_only_within_the_budget() -> N
     full.line.playout.decode_one()
     for leg in (full, empty, other):
         leg.line.playout.push(Part("resp_1", "item_2", 0), speech(500))
-    bench.engine._legs[full.port].line.prepare()  # it alone has begun to speak
+    bench.engine._legs[full.port].line.downlink.prepare()  # it alone has begun to speak
     decoded = [leg.line.playout.decoded for leg in (full, empty, other)]
     assert decoded[1:] == [0, 0]
 
@@ -416,12 +416,12 @@ class TestJoint:
 def test_keys_are_told_when_they_have_left() -> None:
     bench = Bench()
     leg, port, listener = bench.call()
-    leg.line.keys = Digits("1", rate=8000, inform=False)
+    leg.line.downlink.keys = Digits("1", inform=False)
     bench.tick(12)
     assert "dialled" not in listener.told
     bench.tick(2)
     assert listener.told.count("dialled") == 1
-    assert leg.line.keys is None
+    assert leg.line.downlink.keys is None
     assert [packet.payload_type for packet in port.sent[1:9]] == 7 * [101] + [0]
 
 
@@ -429,7 +429,7 @@ def test_a_key_that_info_carries_is_told_at_its_time() -> None:
     bench = Bench()
     leg, _, listener = bench.call()
     leg.line.renegotiate(media(event_payload_type=None), 0.0)
-    leg.line.keys = Digits("12", rate=8000, inform=True)
+    leg.line.downlink.keys = Digits("12", inform=True)
     bench.tick(5)
     assert [told for told in listener.told if told.startswith("inform")] == ["inform 1"]
     bench.tick(20)

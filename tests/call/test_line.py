@@ -18,7 +18,9 @@ from gateway.audio.g711 import codec
 from gateway.audio.playout import Part, Playout
 from gateway.audio.tone import DIGITS, RING_BACK, Signal, samples
 from gateway.call.digits import Digits
-from gateway.call.line import FRAME, HOLD_SILENCE, STOPPED, Line, Start
+from gateway.call.downlink import Start
+from gateway.call.line import Line
+from gateway.call.uplink import HOLD_SILENCE, STOPPED
 from gateway.call.record import RtpCounts
 from gateway.rtp.packet import Packet, encode, parse
 from gateway.rtp.source import SourceRule
@@ -26,6 +28,7 @@ from gateway.rtp.source import SourceRule
 from .talk import PCMA, PCMU, PHONE, media
 
 ULAW, ALAW = codec("PCMU"), codec("PCMA")
+FRAME = 160  # samples of 20 ms
 STRANGER = ("203.0.113.9", 4000)
 TICK = 0.02
 # The value of frame n; mu-law keeps each.
@@ -104,10 +107,10 @@ class Recorded:
         self.of_caller: list[Samples] = []
         self.of_model: list[Samples] = []
 
-    def caller(self, samples: Samples) -> None:
+    def caller(self, samples: Samples, rate: int) -> None:
         self.of_caller.append(samples)
 
-    def model(self, samples: Samples) -> None:
+    def model(self, samples: Samples, rate: int) -> None:
         self.of_model.append(samples)
 
 
@@ -433,10 +436,10 @@ class TestDoor:
 
     def test_a_deaf_line_gives_silence_of_the_same_length(self) -> None:
         caller = Caller()
-        caller.line.deaf = True
+        caller.line.uplink.deaf = True
         caller.say(0, 1)
         assert caller.hears() == ["-", "-"]
-        caller.line.deaf = False
+        caller.line.uplink.deaf = False
         caller.say(2)
         assert caller.hears() == [2]
 
@@ -508,8 +511,8 @@ class TestHold:
         self.hold(caller)
         for n in range(250):
             caller.say(n % 60)
-            caller.line.sent(caller.now)
-            caller.line.prepare()
+            caller.line.downlink.sent(caller.now)
+            caller.line.downlink.prepare()
             caller.hears()
         assert sound(tracks.of_caller) == [*"-" * len(sound(tracks.of_caller))]
         assert len(sound(tracks.of_caller)) == pytest.approx(250, abs=12)
@@ -540,7 +543,7 @@ class Model:
         values = {"now": self.now, "source": SourceRule("sdp", PHONE), **values}
         agreed = values.pop("media", media())
         start = values.pop("start", Start(7, 100, 1000))
-        self.line = Line(agreed, Playout(rate), model_rate=8000, start=start, **values)
+        self.line = Line(agreed, Playout(rate), model_rate=rate, start=start, **values)
 
     def speak(self, frames: Sequence[int], item: str = "item_1") -> None:
         pcm = np.repeat(np.array([LEVELS[n] for n in frames], "<i2"), FRAME).tobytes()
@@ -549,9 +552,9 @@ class Model:
     def tick(self) -> Packet | None:
         """Send what was prepared, and prepare the next; returns what was sent."""
         self.now += TICK
-        data = self.line.packet
-        self.line.sent(self.now)
-        self.line.prepare()
+        (data,) = self.line.downlink.packets or [None]
+        self.line.downlink.sent(self.now)
+        self.line.downlink.prepare()
         return parse(data) if data else None
 
     def sends(self, ticks: int) -> list[Packet]:
@@ -569,13 +572,13 @@ class TestSending:
         model = Model()
         model.speak([1, 2, 3])
         model.line.playout.finish("item_1")
-        model.line.prepare()
+        model.line.downlink.prepare()
         assert said(model.sends(5)) == [1, 2, 3, "-", "-"]
 
     def test_sequence_and_timestamp_go_on_and_wrap(self) -> None:
         """RFC 3550 §5.1: from random beginnings, one more packet and 160 more samples each."""
         model = Model(start=Start(0xFFFFFFFF, 65_534, 2**32 - 320))
-        model.line.prepare()
+        model.line.downlink.prepare()
         packets = model.sends(4)
         assert [packet.sequence for packet in packets] == [65_534, 65_535, 0, 1]
         assert [packet.timestamp for packet in packets] == [2**32 - 160, 0, 160, 320]
@@ -584,36 +587,36 @@ class TestSending:
     def test_the_first_packet_has_the_marker(self) -> None:
         """RFC 3551 §4.1: the beginning of a talkspurt."""
         model = Model()
-        model.line.prepare()
+        model.line.downlink.prepare()
         assert [packet.marker for packet in model.sends(3)] == [True, False, False]
 
     def test_a_late_tick_is_time_that_passed(self) -> None:
         """No burst after a delay; the timestamps know, the sequence does not."""
         tracks = Recorded()
         model = Model(tracks=tracks)
-        model.line.prepare()
+        model.line.downlink.prepare()
         model.tick()
-        model.line.skip(3)
+        model.line.downlink.skip(3)
         packets = model.sends(2)
         assert packets[1].timestamp - packets[0].timestamp == 4 * FRAME
         assert packets[1].sequence - packets[0].sequence == 1
         assert len(sound(tracks.of_model)) == 6  # the recording knows, too
         plain = Model()
-        plain.line.skip(1)
-        plain.line.prepare()
+        plain.line.downlink.skip(1)
+        plain.line.downlink.prepare()
         assert plain.sends(1)[0].timestamp == 1000 + 2 * FRAME
 
     def test_what_was_sent_is_counted(self) -> None:
         model = Model()
         model.speak([1, 2])
         model.line.playout.finish("item_1")
-        model.line.prepare()
-        assert model.line.sent(model.now) == Part("resp_1", "item_1", 0)
-        model.line.prepare()
-        assert model.line.sent(model.now) is None
+        model.line.downlink.prepare()
+        assert model.line.downlink.sent(model.now) == Part("resp_1", "item_1", 0)
+        model.line.downlink.prepare()
+        assert model.line.downlink.sent(model.now) is None
         assert model.line.playout.sent_total == 2 * FRAME
         assert model.line.counts().sent == 2
-        assert model.line.sent(model.now) is None  # nothing was prepared
+        assert model.line.downlink.sent(model.now) is None  # nothing was prepared
         assert model.line.counts().sent == 2
 
     def test_the_resamplers_delay_is_made_up_for(self) -> None:
@@ -625,7 +628,7 @@ class TestSending:
         pcm = np.zeros(4800, "<i2")
         pcm[1500] = 20_000  # 62.5 ms into the item
         model.line.playout.push(Part("r", "i", 0), base64.b64encode(pcm.tobytes()).decode())
-        model.line.prepare()
+        model.line.downlink.prepare()
         heard = ULAW.decode(b"".join(packet.payload for packet in model.sends(5)))
         peak = int(np.abs(heard).argmax())
         assert peak == 1500 // 3 + 16
@@ -635,9 +638,9 @@ class TestSending:
         """Not a sample of the old reply is heard in the next one."""
         model = Model(24000)
         model.speak([59] * 30)
-        model.line.prepare()
+        model.line.downlink.prepare()
         model.sends(3)
-        model.line.cut()
+        model.line.downlink.cut()
         quiet = ULAW.decode(b"".join(packet.payload for packet in model.sends(3)))
         assert not quiet.any()
 
@@ -646,7 +649,7 @@ class TestSending:
         model = Model()
         model.speak([1, 2, 3, 4])
         model.line.playout.finish("item_1")
-        model.line.prepare()
+        model.line.downlink.prepare()
         assert said([packet for packet in [model.tick()] if packet]) == [1]
         model.line.renegotiate(media(sending=False, remote=None), model.now)
         assert model.sends(10) == []
@@ -660,14 +663,14 @@ class TestSending:
 
     def test_another_codec_takes_effect_with_the_next_packet(self) -> None:
         model = Model()
-        model.line.prepare()
+        model.line.downlink.prepare()
         model.line.renegotiate(media(codec=PCMA, accepted={8: PCMA, 0: PCMU}), model.now)
         assert [packet.payload_type for packet in model.sends(2)] == [0, 8]
 
     def test_a_codec_may_have_another_number(self) -> None:
         """A dynamic payload type of the offer is used as it was offered."""
         model = Model(media=media(codec=PCMU.__class__("PCMU", 97, 8000)))
-        model.line.prepare()
+        model.line.downlink.prepare()
         assert [packet.payload_type for packet in model.sends(1)] == [97]
 
 
@@ -677,9 +680,9 @@ class TestCut:
     def test_the_prepared_packet_is_replaced(self) -> None:
         model = Model()
         model.speak([1, 2, 3, 4])
-        model.line.prepare()
+        model.line.downlink.prepare()
         assert said(model.sends(2)) == [1, 2]
-        (heard,) = model.line.cut()
+        (heard,) = model.line.downlink.cut()
         assert (heard.part.item_id, heard.ms) == ("item_1", 40)
         packets = model.sends(2)
         assert said(packets) == ["-", "-"]
@@ -689,31 +692,31 @@ class TestCut:
     def test_what_is_said_next_is_counted_anew(self) -> None:
         model = Model()
         model.speak([1, 2, 3, 4])
-        model.line.prepare()
+        model.line.downlink.prepare()
         model.sends(2)
-        model.line.cut()
+        model.line.downlink.cut()
         model.speak([5, 6, 7], "item_2")
         assert said(model.sends(3)) == ["-", 5, 6]
-        (heard,) = model.line.cut()
+        (heard,) = model.line.downlink.cut()
         assert (heard.part.item_id, heard.ms) == ("item_2", 40)
 
     def test_a_cut_in_a_hold(self) -> None:
         """The frame that waited for the end of the hold is gone, too."""
         model = Model()
         model.speak([1, 2, 3, 4])
-        model.line.prepare()
+        model.line.downlink.prepare()
         model.sends(2)
         model.line.renegotiate(media(sending=False), model.now)
         model.sends(2)
-        (heard,) = model.line.cut()
+        (heard,) = model.line.downlink.cut()
         assert heard.ms == 40
         model.line.renegotiate(media(), model.now)
         assert said(model.sends(3)) == ["-", "-"]
 
     def test_nothing_to_cut(self) -> None:
         model = Model()
-        assert model.line.cut() == []
-        assert model.line.packet is None
+        assert model.line.downlink.cut() == []
+        assert model.line.downlink.packets == []
 
 
 class TestTracks:
@@ -723,12 +726,12 @@ class TestTracks:
         tracks = Recorded()
         caller = Caller(tracks=tracks)
         caller.say(1, 2)
-        caller.line.deaf = True
+        caller.line.uplink.deaf = True
         caller.hears()
         model = Model(tracks=tracks)
         model.speak([5, 6])
         model.line.playout.finish("item_1")
-        model.line.prepare()
+        model.line.downlink.prepare()
         model.sends(3)
         assert sound(tracks.of_caller) == [1, 2]
         assert sound(tracks.of_model) == [5, 6, "-"]
@@ -737,9 +740,9 @@ class TestTracks:
         tracks = Recorded()
         model = Model(tracks=tracks)
         model.speak([5, 6, 7, 8])
-        model.line.prepare()
+        model.line.downlink.prepare()
         model.sends(2)
-        model.line.cut()
+        model.line.downlink.cut()
         model.sends(2)
         assert sound(tracks.of_model) == [5, 6, "-", "-"]
 
@@ -778,12 +781,12 @@ class TestKeys:
         line = model.line
         model.speak([1, 2, 3, 4])
         line.playout.finish("item_1")
-        line.prepare()
+        line.downlink.prepare()
         before = model.sends(1)
-        line.keys = Digits("1", rate=8000, inform=False)
+        line.downlink.keys = Digits("1", inform=False)
         between = model.sends(13)
-        assert line.keys.done
-        line.keys = None
+        assert line.downlink.keys.done
+        line.downlink.keys = None
         after = model.sends(4)
         assert [packet.payload_type for packet in between[:9]] == [0] + 7 * [101] + [0]
         assert {packet.timestamp for packet in between[1:8]} == {before[0].timestamp + 2 * FRAME}
@@ -797,23 +800,23 @@ class TestKeys:
 
     def test_a_cut_spares_a_key(self) -> None:
         line = Model().line
-        line.keys = Digits("1", rate=8000, inform=False)
-        line.prepare()
-        key = line.packet
-        line.cut()
-        assert line.packet == key
+        line.downlink.keys = Digits("1", inform=False)
+        line.downlink.prepare()
+        key = line.downlink.packets
+        line.downlink.cut()
+        assert line.downlink.packets == key
 
     def test_a_key_waits_for_the_end_of_a_hold(self) -> None:
         model = Model()
         model.line.renegotiate(media(sending=False), model.now)
-        model.line.keys = Digits("1", rate=8000, inform=False)
+        model.line.downlink.keys = Digits("1", inform=False)
         assert model.sends(5) == []
         model.line.renegotiate(media(), model.now)
         assert [packet.payload_type for packet in model.sends(2)] == [101]
 
     def test_a_tone_is_heard_where_events_are_not_known(self) -> None:
         model = Model(media=media(event_payload_type=None))
-        model.line.keys = Digits("1", rate=8000, inform=False)
+        model.line.downlink.keys = Digits("1", inform=False)
         first = model.sends(2)[0]
         assert first.payload == ULAW.encode(samples(DIGITS["1"], 8000)[:FRAME])
 
@@ -825,22 +828,22 @@ class TestSomebodyElse:
         model = Model()
         model.speak([1, 2])
         model.line.playout.finish("item_1")
-        model.line.ring = Signal(RING_BACK, 8000)
-        model.line.prepare()
+        model.line.downlink.ring = Signal(RING_BACK, 8000)
+        model.line.downlink.prepare()
         ringing = model.sends(5)
         expected = ULAW.encode(samples(RING_BACK, 8000)[: 5 * FRAME])
         assert b"".join(packet.payload for packet in ringing) == expected
-        model.line.ring = None
+        model.line.downlink.ring = None
         assert said(model.sends(4)[1:]) == [1, 2, "-"]  # one frame of the tone was prepared
 
     def test_the_stream_is_lent_and_taken_back(self) -> None:
         model = Model()
-        model.line.prepare()
+        model.line.downlink.prepare()
         model.sends(3)
         assert model.line.stand() == Start(7, 103, 1000 + 4 * FRAME)
         model.line.rejoin(Start(7, 600, 90_000), RtpCounts(sent=40, received=39), model.now)
         assert (model.line.counts().sent, model.line.counts().received) == (43, 39)
-        model.line.prepare()
+        model.line.downlink.prepare()
         (packet,) = model.sends(1)
         assert (packet.sequence, packet.timestamp, packet.marker) == (600, 90_000, True)
 

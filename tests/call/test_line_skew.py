@@ -9,13 +9,15 @@ from __future__ import annotations
 import pytest
 
 from gateway.audio.playout import Playout
-from gateway.call.line import FRAME, Line, Start
+from gateway.call.downlink import Start
+from gateway.call.line import Line
 from gateway.rtp.packet import Packet, encode
 from gateway.rtp.source import SourceRule
 
 from .talk import PHONE, media
 
 RATE = 8000  # Hz
+FRAME = 160  # samples of 20 ms
 LONG = 3 * FRAME  # samples in a packet of 60 ms, so that an hour is short here
 HOUR = 60_000  # such packets
 

@@ -32,8 +32,8 @@ def tracks(path: Path) -> tuple[list[int], list[int]]:
 def test_the_caller_is_left_and_the_model_is_right(tmp_path: Path) -> None:
     """Sample n of both tracks is the same moment."""
     recording = Recording(tmp_path / "call.wav")
-    recording.caller(frame(1))
-    recording.model(frame(-2))
+    recording.caller(frame(1), 8000)
+    recording.model(frame(-2), 8000)
     recording.close()
     assert tracks(recording.path) == ([1] * 160, [-2] * 160)
     assert recording.error is None
@@ -42,8 +42,8 @@ def test_the_caller_is_left_and_the_model_is_right(tmp_path: Path) -> None:
 def test_every_byte_of_a_file(tmp_path: Path) -> None:
     """RIFF, `fmt ` (PCM, two tracks, 8,000 Hz, 32,000 bytes a second), `data`; little-endian."""
     recording = Recording(tmp_path / "call.wav")
-    recording.caller(np.array([1, 2], np.int16))
-    recording.model(np.array([-1, 256], np.int16))
+    recording.caller(np.array([1, 2], np.int16), 8000)
+    recording.model(np.array([-1, 256], np.int16), 8000)
     recording.close()
     assert recording.path.read_bytes() == (
         b"RIFF\x2c\x00\x00\x00WAVE"
@@ -56,11 +56,11 @@ def test_every_byte_of_a_file(tmp_path: Path) -> None:
 def test_what_comes_while_it_is_paused_is_left_out(tmp_path: Path) -> None:
     recording = Recording(tmp_path / "call.wav")
     recording.paused = True
-    recording.caller(frame(1))
-    recording.model(frame(2))
+    recording.caller(frame(1), 8000)
+    recording.model(frame(2), 8000)
     recording.paused = False
-    recording.caller(frame(3))
-    recording.model(frame(4))
+    recording.caller(frame(3), 8000)
+    recording.model(frame(4), 8000)
     recording.close()
     assert tracks(recording.path) == ([3] * 160, [4] * 160)
 
@@ -69,8 +69,8 @@ def test_it_is_written_each_second_until_cancelled(tmp_path: Path) -> None:
     async def main() -> None:
         recording = Recording(tmp_path / "call.wav")
         task = asyncio.create_task(recording.keep())
-        recording.caller(frame(1))
-        recording.model(frame(2))
+        recording.caller(frame(1), 8000)
+        recording.model(frame(2), 8000)
         await asyncio.sleep(1.5)
         assert tracks(recording.path) == ([1] * 160, [2] * 160)
         task.cancel()
@@ -81,8 +81,8 @@ def test_it_is_written_each_second_until_cancelled(tmp_path: Path) -> None:
 def test_nothing_is_written_before_a_flush(tmp_path: Path) -> None:
     """The tick only remembers; the disk is for the slow task."""
     recording = Recording(tmp_path / "call.wav")
-    recording.caller(frame(1))
-    recording.model(frame(2))
+    recording.caller(frame(1), 8000)
+    recording.model(frame(2), 8000)
     assert not recording.path.exists()
     recording.flush()
     assert tracks(recording.path) == ([1] * 160, [2] * 160)
@@ -92,8 +92,8 @@ def test_flushes_join_without_a_seam(tmp_path: Path) -> None:
     """The file is whole after each one, and goes on where it was."""
     recording = Recording(tmp_path / "call.wav")
     for n in range(3):
-        recording.caller(frame(n))
-        recording.model(frame(-n))
+        recording.caller(frame(n), 8000)
+        recording.model(frame(-n), 8000)
         recording.flush()
         assert tracks(recording.path)[0] == [k for k in range(n + 1) for _ in range(160)]
     recording.close()
@@ -103,10 +103,10 @@ def test_flushes_join_without_a_seam(tmp_path: Path) -> None:
 def test_frames_need_not_be_of_one_size(tmp_path: Path) -> None:
     """The caller comes in bursts; only the order counts."""
     recording = Recording(tmp_path / "call.wav")
-    recording.caller(frame(1, 480))
-    recording.caller(frame(2, 7))
+    recording.caller(frame(1, 480), 8000)
+    recording.caller(frame(2, 7), 8000)
     for _ in range(4):
-        recording.model(frame(3))
+        recording.model(frame(3), 8000)
     recording.flush()
     assert tracks(recording.path) == ([1] * 480 + [2] * 7, [3] * 487)
 
@@ -114,10 +114,10 @@ def test_frames_need_not_be_of_one_size(tmp_path: Path) -> None:
 def test_a_track_that_is_a_little_late_is_waited_for(tmp_path: Path) -> None:
     """Up to a second behind, its samples still find their place."""
     recording = Recording(tmp_path / "call.wav")
-    recording.model(frame(5, 8000))
+    recording.model(frame(5, 8000), 8000)
     recording.flush()
     assert tracks(recording.path) == ([], [])
-    recording.caller(frame(6, 8000))
+    recording.caller(frame(6, 8000), 8000)
     recording.flush()
     assert tracks(recording.path) == ([6] * 8000, [5] * 8000)
 
@@ -125,7 +125,7 @@ def test_a_track_that_is_a_little_late_is_waited_for(tmp_path: Path) -> None:
 def test_a_track_that_is_more_than_a_second_late_is_silent(tmp_path: Path) -> None:
     """What the lagging track does not have is silence, up to a second before the other's end."""
     recording = Recording(tmp_path / "call.wav")
-    recording.model(frame(5, 8160))
+    recording.model(frame(5, 8160), 8000)
     recording.flush()
     assert tracks(recording.path) == ([0] * 160, [5] * 160)
 
@@ -133,8 +133,8 @@ def test_a_track_that_is_more_than_a_second_late_is_silent(tmp_path: Path) -> No
 def test_the_shorter_track_ends_in_silence(tmp_path: Path) -> None:
     """Both tracks of the closed file are as long as the call."""
     recording = Recording(tmp_path / "call.wav")
-    recording.caller(frame(1, 100))
-    recording.model(frame(2, 160))
+    recording.caller(frame(1, 100), 8000)
+    recording.model(frame(2, 160), 8000)
     recording.close()
     assert tracks(recording.path) == ([1] * 100 + [0] * 60, [2] * 160)
 
@@ -157,11 +157,11 @@ def test_a_file_of_that_name_is_made_anew(tmp_path: Path) -> None:
 def test_after_the_end_nothing_is_recorded(tmp_path: Path) -> None:
     """The tick may be one frame behind the close."""
     recording = Recording(tmp_path / "call.wav")
-    recording.caller(frame(1))
-    recording.model(frame(1))
+    recording.caller(frame(1), 8000)
+    recording.model(frame(1), 8000)
     recording.close()
-    recording.caller(frame(2))
-    recording.model(frame(2))
+    recording.caller(frame(2), 8000)
+    recording.model(frame(2), 8000)
     recording.flush()
     assert tracks(recording.path) == ([1] * 160, [1] * 160)
 
@@ -169,7 +169,7 @@ def test_after_the_end_nothing_is_recorded(tmp_path: Path) -> None:
 def test_other_rates_stand_in_the_header(tmp_path: Path) -> None:
     """The rate is that of both tracks; the second that a track may lag is one of it."""
     recording = Recording(tmp_path / "call.wav", rate=16000)
-    recording.model(frame(5, 16000))
+    recording.model(frame(5, 16000), 8000)
     recording.flush()
     assert tracks(recording.path) == ([], [])
     recording.close()
@@ -183,14 +183,14 @@ class TestTheDisk:
     def test_a_folder_that_is_missing(self, tmp_path: Path) -> None:
         """The error is kept for the record of the call; later frames are forgotten."""
         recording = Recording(tmp_path / "none" / "call.wav")
-        recording.caller(frame(1))
-        recording.model(frame(1))
+        recording.caller(frame(1), 8000)
+        recording.model(frame(1), 8000)
         recording.flush()
         first = recording.error
         assert isinstance(first, FileNotFoundError)
         recording.path.parent.mkdir()
-        recording.caller(frame(2))
-        recording.model(frame(2))
+        recording.caller(frame(2), 8000)
+        recording.model(frame(2), 8000)
         recording.flush()
         recording.close()
         assert recording.error is first
@@ -200,8 +200,8 @@ class TestTheDisk:
     def test_a_full_disk(self) -> None:
         """ENOSPC comes as late as when the file is closed, and is caught there too."""
         recording = Recording(Path("/dev/full"))
-        recording.caller(frame(1))
-        recording.model(frame(1))
+        recording.caller(frame(1), 8000)
+        recording.model(frame(1), 8000)
         recording.close()
         assert recording.error is not None
         assert recording.error.strerror == "No space left on device"
@@ -221,8 +221,8 @@ def test_the_tick_goes_on_while_the_disk_is_written(tmp_path: Path) -> None:
     with ThreadPoolExecutor(1) as executor:
         flushes = []
         for n in range(1000):
-            recording.caller(frame(n, 2))
-            recording.model(frame(-n, 2))
+            recording.caller(frame(n, 2), 8000)
+            recording.model(frame(-n, 2), 8000)
             if n % 50 == 0:
                 flushes.append(executor.submit(recording.flush))
         executor.submit(recording.close).result()
@@ -235,13 +235,13 @@ def test_the_tick_goes_on_while_the_disk_is_written(tmp_path: Path) -> None:
 def test_the_end_waits_for_a_flush_that_still_runs(tmp_path: Path) -> None:
     """A call that ends lets go of its flush, but its thread writes on: the file must not mix."""
     recording = Slow(tmp_path / "call.wav")
-    recording.caller(frame(1))
-    recording.model(frame(2))
+    recording.caller(frame(1), 8000)
+    recording.model(frame(2), 8000)
     with ThreadPoolExecutor(2) as executor:
         flushing = executor.submit(recording.flush)
         assert recording.began.wait(5)
-        recording.caller(frame(3))
-        recording.model(frame(4))
+        recording.caller(frame(3), 8000)
+        recording.model(frame(4), 8000)
         closing = executor.submit(recording.close)
         with pytest.raises(TimeoutError):
             closing.result(0.05)

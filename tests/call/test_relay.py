@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from gateway.audio.g711 import codec
-from gateway.call.line import FRAME, Start
+from gateway.call.downlink import Start
+from gateway.call.relay import FRAME
 from gateway.call.record import RtpCounts
 from gateway.call.relay import HOLD_TIMEOUT, Relay, Side
 from gateway.rtp.packet import Packet, encode, parse

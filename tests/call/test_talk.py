@@ -197,7 +197,7 @@ class TestKeys:
     def test_they_are_put_on_the_line(self) -> None:
         bench = Bench()
         bench.talk.press("5", inform=True)
-        assert bench.talk.line.keys
+        assert bench.talk.line.downlink.keys
         bench.talk.inform("5")
         assert bench.owner.informed == ["5"]
 
@@ -271,8 +271,8 @@ def test_the_deadline_is_that_of_whoever_is_first() -> None:
 def test_what_became_of_the_sound_is_in_the_record() -> None:
     bench = Bench()
     bench.talk.heard(np.zeros(24000, np.int16), 100.0)
-    bench.talk.line.prepare()
-    bench.talk.line.sent(100.0)
+    bench.talk.line.downlink.prepare()
+    bench.talk.line.downlink.sent(100.0)
     bench.talk.complete(bench.record)
     assert bench.record.rtp.sent == 1
     assert bench.record.usage.audio_in_s == 1.0
@@ -325,9 +325,9 @@ class TestMaking:
         line.receive(packet(), PHONE, 100.0)
         assert len(line.hear(100.0)) == 320
         assert line.source.target == PHONE
-        line.prepare()
-        assert line.packet is not None
-        assert line.packet[2:4] == b"\x7f\xff"  # a sequence that does not wrap at once
+        line.downlink.prepare()
+        assert line.downlink.packets
+        assert line.downlink.packets[0][2:4] == b"\x7f\xff"  # a sequence that does not wrap at once
 
     @pytest.mark.parametrize("law", ["audio/pcmu", "audio/pcma"])
     def test_g711_is_played_as_g711(self, law: str) -> None:

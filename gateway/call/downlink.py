@@ -1,0 +1,237 @@
+"""Downlink: the model's speech as packets for the caller. Pure.
+
+    packet ◀─ codec ◀─ ring-back, keys or speech ◀─ resample ◀─ playout ◀─ model
+
+A tick makes 20 ms of sound, and as many packets as that fills: of 10 ms two, of 20 ms one, of 60 ms
+one in each third tick. They leave with the next tick; timestamps go on without a break. Keys that
+the model presses, and the ring-back while somebody else is called, go out in the place of its
+speech, which waits and is not counted.
+
+What leaves is what was counted: the delay of the resampler and of the codec is fed ahead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from gateway.audio.codec import codec as codec_of
+from gateway.audio.frame import FRAME_MS, Samples, silence
+from gateway.audio.opus import Wishes
+from gateway.audio.playout import Heard, Part, Playout
+from gateway.audio.resample import Resampler
+from gateway.audio.tone import RING_BACK, Signal
+from gateway.rtp.packet import HEADER_BYTES, Packet, encode
+from gateway.sdp.negotiation import Media
+
+from .digits import Digits
+
+Track = Callable[[Samples, int], None]  # samples and their rate in Hz
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """The random beginnings of an RTP stream (RFC 3550 §5.1)."""
+
+    ssrc: int
+    sequence: int
+    timestamp: int
+
+
+class _Piece(NamedTuple):
+    """Some sound that is to leave."""
+
+    sound: Samples
+    taken: int  # samples of the playout that are in it: 0, or as long as it is
+
+
+class Downlink:
+    """One call's. `track` records what was sent."""
+
+    def __init__(
+        self, media: Media, playout: Playout, start: Start, track: Track | None = None
+    ) -> None:
+        self.playout = playout
+        self.packets: list[bytes] = []  # what the next tick sends
+        self.packets_sent = 0
+        self.octets_sent = 0  # of payload
+        self.keys: Digits | None = None  # go out before any more speech
+        self.inform: str | None = None  # the key that INFO has to carry now
+        self._ring: Signal | None = None  # heard instead of any speech
+        self._track = track
+        self._ssrc, self._sequence = start.ssrc, start.sequence
+        self._timestamp = start.timestamp  # of the sound of this tick
+        self._marker = True
+        self._waiting: list[_Piece] = []  # too short for a packet, or from before a hold
+        self._leaving: list[tuple[int, _Piece]] = []  # timestamps and sound of `packets`
+        self._ahead = silence(0)
+        self._rate = 0
+        self.use(media)
+
+    @property
+    def ring(self) -> bool:
+        """Does the caller hear that it rings?"""
+        return self._ring is not None
+
+    @ring.setter
+    def ring(self, ring: bool) -> None:
+        self._ring = (self._ring or Signal(RING_BACK, self._rate)) if ring else None
+
+    def use(self, media: Media) -> None:
+        """Take what was agreed."""
+        self._media = media
+        codec = codec_of(media.codec.name)
+        ptime = codec.packet_ms(media.ptime)
+        piece = FRAME_MS if ptime % FRAME_MS == 0 else FRAME_MS // 2  # ms
+        wishes = Wishes(**asdict(media.wishes))
+        self._encoder = codec.encoder(ptime, wishes)
+        self._pieces = ptime // piece  # in a packet
+        self._units = codec.clock_rate * piece // 1000  # of the RTP clock, in a piece
+        self._tick_units = codec.clock_rate * FRAME_MS // 1000
+        if self._rate != codec.rate:
+            self._change(codec.rate)
+        self._piece = codec.rate * piece // 1000
+        if not media.sending:  # the stream begins anew after the pause
+            self._waiting[:0] = [piece for _, piece in self._leaving]
+            self._leaving, self.packets, self._marker = [], [], True
+
+    def prepare(self) -> None:
+        """Make the packets that the next tick sends."""
+        self._timestamp = (self._timestamp + self._tick_units) & 0xFFFFFFFF
+        if not self._media.sending:
+            return
+        if len(self._waiting) < self._pieces:
+            self._make()
+        if self._waiting:
+            self._pack()
+
+    def sent(self, now: float) -> Part | None:
+        """The packets left; returns the part of the model's speech that began with them, if any."""
+        if self._track:
+            self._tell(self._track)
+        if not self.packets:
+            return None
+        count = len(self.packets)
+        self.packets_sent += count
+        self.octets_sent += sum(map(len, self.packets)) - count * HEADER_BYTES
+        self._sequence = (self._sequence + count) & 0xFFFF
+        self._marker = False
+        taken = sum([piece.taken for _, piece in self._leaving])
+        self.packets, self._leaving = [], []
+        return self.playout.sent(taken, now)
+
+    def skip(self, ticks: int) -> None:
+        """Let time pass without packets: the tick came late, and bursts help nobody."""
+        self._timestamp = (self._timestamp + ticks * self._tick_units) & 0xFFFFFFFF
+        if self._track:
+            self._track(silence(ticks * self._frame), self._rate)
+
+    def cut(self) -> list[Heard]:
+        """Stop speaking at once; what was prepared but not sent is silence now."""
+        heard = self.playout.cut()
+        self._prime()
+        self._waiting = [_silent(piece) for piece in self._waiting]
+        if any(piece.taken for _, piece in self._leaving):  # not so a key
+            self._leaving = [(at, _silent(piece)) for at, piece in self._leaving]
+            self._encode()
+        return heard
+
+    def stand(self) -> Start:
+        """Where whoever goes on with our stream begins."""
+        return Start(self._ssrc, self._sequence, self._timestamp)
+
+    def resume(self, start: Start) -> None:
+        """Go on with our stream where another stands."""
+        self._sequence = start.sequence
+        self._timestamp = (start.timestamp - self._tick_units) & 0xFFFFFFFF
+        self.packets, self._leaving, self._marker = [], [], True
+
+    # -- inside
+
+    def _change(self, rate: int) -> None:
+        """Sound has another rate from now on; what waits keeps its length, and is not heard."""
+        before, self._rate = self._rate, rate
+        self._frame = rate * FRAME_MS // 1000
+        self._waiting = [
+            _Piece(silence(len(piece.sound) * rate // before), piece.taken)
+            for piece in self._waiting
+        ]
+        if self._ring:
+            self._ring = Signal(RING_BACK, rate)
+        self._down = Resampler(self.playout.rate, rate)
+        self._prime()
+
+    def _prime(self) -> None:
+        """Feed ahead what the resampler and the codec lag, so that what leaves is what counts."""
+        lag = self._encoder.delay
+        self._down.reset()
+        more = -(-lag * self.playout.rate // self._rate)
+        sound = self._down.push(self.playout.take(self._down.delay + more))
+        self._ahead = sound[len(sound) - lag :] if lag else silence(0)
+
+    def _make(self) -> None:
+        """20 ms more of sound, or a key in its place."""
+        taken = 0
+        if self._ring:
+            sound = self._ring.take(self._frame)
+        elif self.keys and self._waiting:  # a packet that has begun is filled up first
+            sound = silence(self._frame)
+        elif self.keys:
+            step = self.keys.step(
+                self._media, self._sequence, self._timestamp, self._ssrc, self._rate
+            )
+            self.inform = step.inform
+            if step.packet:
+                self.packets = [encode(step.packet)]
+                return
+            sound = silence(self._frame) if step.sound is None else step.sound
+        else:
+            taken = self.playout.rate * FRAME_MS // 1000
+            sound = self._down.push(self.playout.take(taken))
+            if len(self._ahead):
+                line = np.concatenate((self._ahead, sound))
+                sound, self._ahead = line[: self._frame], line[self._frame :]
+        if self._piece == self._frame:
+            self._waiting.append(_Piece(sound, taken))
+        else:
+            half = self._piece
+            self._waiting += [_Piece(sound[:half], taken // 2), _Piece(sound[half:], taken // 2)]
+
+    def _pack(self) -> None:
+        """Make packets of what waits, as far as it goes."""
+        end = self._timestamp + self._tick_units
+        while len(self._waiting) >= self._pieces:
+            at = (end - len(self._waiting) * self._units) & 0xFFFFFFFF
+            self._leaving.append((at, _joined(self._waiting[: self._pieces])))
+            del self._waiting[: self._pieces]
+        self._encode()
+
+    def _encode(self) -> None:
+        payload_type, marker = self._media.codec.payload_type, self._marker
+        self.packets = []
+        for index, (at, piece) in enumerate(self._leaving):
+            sequence, payload = self._sequence + index, self._encoder.encode(piece.sound)
+            packet = Packet(payload_type, sequence, at, self._ssrc, payload, marker)
+            self.packets.append(encode(packet))
+            marker = False
+
+    def _tell(self, track: Track) -> None:
+        if self._leaving:
+            for _, piece in self._leaving:
+                track(piece.sound, self._rate)
+        elif self.packets or not self._media.sending:  # a key, or nothing
+            track(silence(self._frame), self._rate)
+
+
+def _silent(piece: _Piece) -> _Piece:
+    return _Piece(silence(len(piece.sound)), 0) if piece.taken else piece
+
+
+def _joined(pieces: list[_Piece]) -> _Piece:
+    if len(pieces) == 1:
+        return pieces[0]
+    sound = np.concatenate([piece.sound for piece in pieces])
+    return _Piece(sound, sum(piece.taken for piece in pieces))
