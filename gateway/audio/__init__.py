@@ -11,6 +11,10 @@ conceal.py    something to hear where a packet was lost
 comfort_noise.py  what is heard while the far end sends no sound for its silence (RFC 3389)
 tone.py       ring-back and digits that we make
 detector.py   digits that are heard
+echo.py       our own voice taken out of what the line returns
+  echo_path.py       whether there is an echo, how late and how loud
+  echo_reference.py  what was sent, and where in it the sound heard belongs
+  echo_guard.py      what the canceller leaves, held down
 playout.py    the model's speech waiting to be sent, and how much of it was heard
 
 The way in: codec, conceal, resample; the way out: playout, resample, codec. All of it is pure.
