@@ -13,7 +13,9 @@ equipment.py ●  what a call holds while it lasts, and gives back
 telephone.py    one SIP call as the call above it sees it: offers, answers, what was agreed
 talk.py         an answered call: line, bridge and model joined
 engine.py ●     the one 20 ms tick: send, receive, run every line, prepare
-line.py         the caller's end as frames: the stages in their order
+line.py         the caller's end, both ways: who may send, the keys, the counts
+uplink.py       the caller's packets as sound for the model: order, codec, gaps, silence
+downlink.py     the model's speech as packets for the caller: ring-back, keys, packet times
 privacy.py      how what the media port sends and hears is protected
 errands.py      what the model asked for and is not done yet
 transfers.py    who a call is with changes: by the model's wish or the peer's

@@ -7,7 +7,8 @@ one in each third tick. They leave with the next tick; timestamps go on without 
 the model presses, and the ring-back while somebody else is called, go out in the place of its
 speech, which waits and is not counted.
 
-What leaves is what was counted: the delay of the resampler and of the codec is fed ahead.
+What leaves is what was counted: the resampler is fed ahead by its delay. That of a codec does not
+count: what it holds back of a reply that is cut short leaves with the silence behind it.
 """
 
 from __future__ import annotations
@@ -67,7 +68,6 @@ class Downlink:
         self._marker = True
         self._waiting: list[_Piece] = []  # too short for a packet, or from before a hold
         self._leaving: list[tuple[int, _Piece]] = []  # timestamps and sound of `packets`
-        self._ahead = silence(0)
         self._rate = 0
         self.use(media)
 
@@ -165,12 +165,9 @@ class Downlink:
         self._prime()
 
     def _prime(self) -> None:
-        """Feed ahead what the resampler and the codec lag, so that what leaves is what counts."""
-        lag = self._encoder.delay
+        """Feed the resampler ahead by its own delay, so that what leaves is what was counted."""
         self._down.reset()
-        more = -(-lag * self.playout.rate // self._rate)
-        sound = self._down.push(self.playout.take(self._down.delay + more))
-        self._ahead = sound[len(sound) - lag :] if lag else silence(0)
+        self._down.push(self.playout.take(self._down.delay))
 
     def _make(self) -> None:
         """20 ms more of sound, or a key in its place."""
@@ -191,9 +188,6 @@ class Downlink:
         else:
             taken = self.playout.rate * FRAME_MS // 1000
             sound = self._down.push(self.playout.take(taken))
-            if len(self._ahead):
-                line = np.concatenate((self._ahead, sound))
-                sound, self._ahead = line[: self._frame], line[self._frame :]
         if self._piece == self._frame:
             self._waiting.append(_Piece(sound, taken))
         else:

@@ -4,8 +4,8 @@
                                   └─▶ uplink.py ─▶ model
     datagram ◀──────────────────────  downlink.py ◀─ model
 
-Here is what both ways have in common: who may send, which payload types there are, what was counted,
-and the loan of the stream to somebody else who speaks with the caller.
+Here is what both ways have in common: who may send, which payload types there are, what was
+counted, and the loan of the stream to somebody else who speaks with the caller.
 """
 
 from __future__ import annotations
@@ -160,4 +160,4 @@ class Line:
             self._digits = {pt: DigitReceiver(rate, clock) for pt, rate in events.items()}
 
     def _covers(self, timestamp: int, units: int, now: float) -> bool:
-        return any([it.covers(timestamp, units, now) for it in self._digits.values()])
+        return any(it.covers(timestamp, units, now) for it in self._digits.values())

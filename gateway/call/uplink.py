@@ -5,8 +5,8 @@
 Nothing is buffered for play-out: the model is no loudspeaker, order and duration are all that
 counts. Where the stream has a gap it is filled by its timestamps, where it stops it is filled by
 the clock (a server that detects turns counts the audio that it gets, so a silent stream would never
-end a turn), and never twice. What fills it: lost sound is guessed, by the codec where that can, else
-from the waveform; what was not sent is silence, or the noise that the far end described (RFC 3389).
+end a turn), and never twice. Lost sound is guessed, by the codec where that can, else from the
+waveform; what was not sent is silence, or the noise that the far end described (RFC 3389).
 
 A stream may change its codec at any packet, and with it its clock and the rate of its sound.
 """

@@ -11,8 +11,8 @@ import numpy as np
 from gateway.audio.playout import Playout
 from gateway.call.behaviour import Behaviour
 from gateway.call.bridge import Action, Bridge
-from gateway.call.keypad import Keypad
 from gateway.call.downlink import Start
+from gateway.call.keypad import Keypad
 from gateway.call.line import Line
 from gateway.call.record import Record
 from gateway.realtime import events as ev

@@ -19,7 +19,8 @@ def steps(digits: Digits, agreed: object = EVENTS) -> list[Step]:
     out: list[Step] = []
     sequence = 100
     while not digits.done:
-        step = digits.step(EVENTS if agreed is EVENTS else NO_EVENTS, sequence, len(out) * 160, 7, 8000)
+        media = EVENTS if agreed is EVENTS else NO_EVENTS
+        step = digits.step(media, sequence, len(out) * 160, 7, 8000)
         out.append(step)
         sequence += 1
     return out
@@ -76,12 +77,12 @@ def test_a_key_is_a_tone_where_nothing_else_is_known() -> None:
 def test_the_way_is_asked_anew_for_each_key() -> None:
     """A re-INVITE may have changed it."""
     digits = Digits("12", inform=True)
-    packets = [digits.step(EVENTS, 100 + n, n * 160, 7).packet for n in range(12)]
+    packets = [digits.step(EVENTS, 100 + n, n * 160, 7, 8000).packet for n in range(12)]
     assert any(packets)
-    assert digits.step(NO_EVENTS, 112, 0, 7) == Step(inform="2")
+    assert digits.step(NO_EVENTS, 112, 0, 7, 8000) == Step(inform="2")
 
 
 def test_no_keys_are_done_at_once() -> None:
     digits = Digits("", inform=False)
     assert digits.done
-    assert digits.step(EVENTS, 0, 0, 7) == SILENT
+    assert digits.step(EVENTS, 0, 0, 7, 8000) == SILENT

@@ -14,8 +14,8 @@ import pytest
 from gateway.audio.frame import Samples
 from gateway.audio.playout import Part
 from gateway.call.digits import Digits
-from gateway.call.engine import BURST, CATCH_UP, Engine, Joint, Leg, TimerDescriptor
 from gateway.call.downlink import Start
+from gateway.call.engine import BURST, CATCH_UP, Engine, Joint, Leg, TimerDescriptor
 from gateway.call.relay import Relay, Side
 from gateway.rtp.packet import Packet, encode, parse
 from gateway.rtp.source import SourceRule
@@ -231,7 +231,7 @@ def test_a_call_that_fails_is_taken_off_and_the_others_go_on(
     def fail(now: float) -> None:
         raise RuntimeError("our own mistake")
 
-    monkeypatch.setattr(broken.line, "sent", fail)
+    monkeypatch.setattr(broken.line.downlink, "sent", fail)
     bench.tick(5)
 
     assert isinstance(broken_listener.error, RuntimeError)

@@ -91,7 +91,7 @@ def test_a_recording_begins_with_the_answer(tmp_path: Path) -> None:
         recording = Recording(tmp_path / "c-1.wav")
         recording.paused = True
         given.equipment._recording = recording
-        recording.caller(np.ones(160, np.int16))
+        recording.caller(np.ones(160, np.int16), 8000)
         if answered:
             assert given.equipment.record() is recording
         given.close()

@@ -169,7 +169,7 @@ def test_after_the_end_nothing_is_recorded(tmp_path: Path) -> None:
 def test_other_rates_stand_in_the_header(tmp_path: Path) -> None:
     """The rate is that of both tracks; the second that a track may lag is one of it."""
     recording = Recording(tmp_path / "call.wav", rate=16000)
-    recording.model(frame(5, 16000), 8000)
+    recording.model(frame(5, 16000), 16000)
     recording.flush()
     assert tracks(recording.path) == ([], [])
     recording.close()

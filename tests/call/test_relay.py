@@ -6,9 +6,8 @@ from typing import Any
 
 from gateway.audio.g711 import codec
 from gateway.call.downlink import Start
-from gateway.call.relay import FRAME
 from gateway.call.record import RtpCounts
-from gateway.call.relay import HOLD_TIMEOUT, Relay, Side
+from gateway.call.relay import FRAME, HOLD_TIMEOUT, Relay, Side
 from gateway.rtp.packet import Packet, encode, parse
 from gateway.rtp.source import SourceRule
 

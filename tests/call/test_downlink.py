@@ -1,0 +1,139 @@
+"""Speech as packets: of every length, in every codec, counted as it leaves."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from gateway.audio.codec import codec
+from gateway.audio.playout import Part, Playout
+from gateway.call.digits import Digits
+from gateway.call.downlink import Downlink, Start
+from gateway.rtp.packet import Packet, parse
+from gateway.sdp.formats import CODECS
+from gateway.sdp.negotiation import Media
+
+from .talk import PHONE
+
+CLOCK = {name: it.clock_rate for name, it in CODECS.items()}
+
+
+def media(name: str = "PCMU", ptime: int = 20, **values: object) -> Media:
+    agreed = CODECS[name]
+    agreed = replace(agreed, payload_type=agreed.payload_type or 0)
+    return Media(
+        remote=PHONE,
+        codec=agreed,
+        accepted={agreed.payload_type: agreed},
+        event_payload_type=101,
+        event_clock_rate=8000,
+        sending=True,
+        receiving=True,
+        ptime=ptime,
+        **values,  # type: ignore[arg-type]  # whatever a test wants different
+    )
+
+
+class Model:
+    """A model that speaks at 24 kHz, a tone without end."""
+
+    def __init__(self, agreed: Media, seconds: float = 2.0) -> None:
+        self.playout = Playout(24000)
+        at = np.arange(round(seconds * 24000)) / 24000
+        tone = np.rint(8000 * np.sin(2 * np.pi * 1000 * at)).astype("<i2")
+        self.playout.push(Part("resp", "item", 0), base64.b64encode(tone.tobytes()).decode())
+        while self.playout.undecoded:
+            self.playout.decode_one()
+        self.line = Downlink(agreed, self.playout, Start(7, 100, 1000))
+
+    def run(self, ticks: int) -> list[list[Packet]]:
+        """What leaves in each tick."""
+        left = []
+        for tick in range(ticks):
+            self.line.prepare()
+            left.append([parse(it) for it in self.line.packets])
+            self.line.sent(tick * 0.02)
+        return left
+
+
+@pytest.mark.parametrize("name", ["PCMU", "G722", "OPUS"])
+@pytest.mark.parametrize("ptime", [10, 20, 30, 40, 50, 60])
+def test_packets_last_as_long_as_the_far_end_wants(name: str, ptime: int) -> None:
+    """Sequences and timestamps without a break, and no more sound than time has passed."""
+    model = Model(media(name, ptime))
+    packets = [it for tick in model.run(60) for it in tick]
+    lasts = codec(name).packet_ms(ptime)
+    assert len(packets) == 1200 // lasts
+    assert [it.sequence for it in packets] == list(range(100, 100 + len(packets)))
+    units = CLOCK[name] * lasts // 1000
+    assert {b.timestamp - a.timestamp for a, b in pairwise(packets)} == {units}
+    assert {codec(name).duration(it.payload) for it in packets} == {units}
+    assert [it.marker for it in packets] == [True] + [False] * (len(packets) - 1)
+
+
+@pytest.mark.parametrize(("name", "worst"), [("PCMU", 30), ("G722", 30), ("OPUS", 12)])
+def test_the_far_end_hears_it(name: str, worst: float) -> None:
+    """A tone is a tone."""
+    model = Model(media(name))
+    decoder = codec(name).decoder()
+    heard = np.concatenate([decoder.decode(it.payload) for (it,) in model.run(50)])
+    settled = heard[decoder.rate // 5 :].astype(float)
+    at = 2 * np.pi * 1000 * np.arange(len(settled)) / decoder.rate
+    waves = np.stack((np.sin(at), np.cos(at)))
+    tone = waves.T @ (waves @ settled) * 2 / len(settled)
+    rest = settled - tone
+    assert 10 * np.log10(np.mean(tone**2) / np.mean(rest**2)) > worst
+
+
+@pytest.mark.parametrize("ptime", [10, 20, 30, 60])
+def test_what_left_was_heard(ptime: int) -> None:
+    """In whole packets: what only waits for the rest of its packet was not."""
+    model = Model(media(ptime=ptime))
+    left = model.run(20)
+    (heard,) = model.line.cut()
+    assert heard.ms == sum(len(it.payload) for tick in left for it in tick) // 8
+
+
+def test_a_cut_silences_what_is_prepared() -> None:
+    model = Model(media(ptime=40))
+    model.run(4)
+    model.line.prepare()
+    model.line.cut()
+    model.line.prepare()
+    (packet,) = [parse(it) for it in model.line.packets]
+    assert set(packet.payload) == {0xFF}
+
+
+def test_a_key_waits_for_the_packet_that_has_begun() -> None:
+    model = Model(media(ptime=60))
+    model.run(4)
+    model.line.keys = Digits("1", inform=False)
+    kinds = [[it.payload_type for it in tick] for tick in model.run(4)]
+    assert kinds == [[], [0], [101], [101]]
+
+
+def test_another_rate_in_mid_call() -> None:
+    """The stream goes on in the new codec; what waited keeps its time."""
+    model = Model(media(ptime=40))
+    model.run(3)
+    model.line.use(media("G722", ptime=40))
+    packets = [it for tick in model.run(4) for it in tick]
+    assert {it.payload_type for it in packets} == {9}
+    assert packets[0].sequence == 101
+
+
+def test_it_rings_at_the_rate_of_the_codec() -> None:
+    model = Model(media())
+    model.line.ring = True
+    model.run(10)
+    model.line.use(media("G722"))
+    decoder = codec("G722").decoder()
+    heard = np.concatenate([decoder.decode(it.payload) for (it,) in model.run(10)])
+    spectrum = np.abs(np.fft.rfft(heard[320:]))
+    assert abs(np.argmax(spectrum) * decoder.rate / len(heard[320:]) - 425) < 10
+    model.line.ring = False
+    assert not model.line.ring
