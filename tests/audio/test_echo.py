@@ -91,17 +91,17 @@ class TestTheMatrix:
         assert canceller.path.verdict == "found"
         assert abs(canceller.path.lag * 0.01 - delay) <= 0.021
 
-    @pytest.mark.parametrize("at", [4.0, 6.2])
+    @pytest.mark.parametrize("at", [4.0, 5.2])
     def test_a_caller_is_heard_within_300_ms(
         self, delay: float, loss: float, acoustic: bool, at: float
     ) -> None:
         """While we speak, as loud as we are; half that, where the echo is not nearly as loud."""
         for level in (0.0, -6.0) if loss > 12 else (0.0,):
-            both = echo(model(), loss=loss, delay=delay, acoustic=acoustic)
-            voice = caller(level)
             begin = round(at * 8000)
-            both[begin : begin + len(voice)] += voice
-            begun = speech_begins(through(EchoCanceller(8000), model(), line(both)))
+            sent = model()[: begin + 4000]
+            both = echo(sent, loss=loss, delay=delay, acoustic=acoustic)
+            both[begin:] += caller(level)[:4000]
+            begun = speech_begins(through(EchoCanceller(8000), sent, line(both)))
             assert begun
             assert at < begun[0] < at + 0.3
 
@@ -200,9 +200,9 @@ class TestWhenItRuns:
 @pytest.mark.parametrize("ppm", [-100.0, 100.0])
 @pytest.mark.parametrize("delay", [0.2, 0.6])
 def test_clocks_that_differ(ppm: float, delay: float) -> None:
-    """The caller's clock is 100 ppm off: in 45 s the echo wanders by 4 ms, and now and then it
+    """The caller's clock is 100 ppm off: in 27 s the echo wanders by 3 ms, and now and then it
     seems to by a frame, since frames are looked for every 20 ms."""
-    sent = np.concatenate([model()] * 5)
+    sent = np.concatenate([model()] * 3)
     returned = echo(sent, loss=20, delay=delay, acoustic=True)
     at = np.arange(round(len(sent) * (1 + ppm * 1e-6))) / (1 + ppm * 1e-6)
     heard = line(np.interp(at, np.arange(len(returned)), returned))
