@@ -1,16 +1,17 @@
 """What a call's signalling costs: python -m tests.benchmark.signalling [SECONDS [RATE]]
 
-Three figures in one run:
+Four figures in one run:
 
     parse     an INVITE of 1,000 bytes by our parser and, side by side, by the one for mail headers
               in the standard library, which does less
     core      INVITE to BYE of one call through the endpoint alone, no socket and no media, on
               the side that is called
+    sockets   the same over UDP, with sipp as the caller: endpoint, transport, system calls, loop
     service   RATE calls a second for SECONDS (100 and 60), set up by sipp over UDP and torn down at
               once: calls that failed, CPU of the service a call, its memory as time goes by
 
 The service is the whole one, with ports, ticks, tasks and records; only the model is a stub that
-answers at once, in the same process, without a WebSocket. `core` is what signalling takes of
+answers at once, in the same process, without a WebSocket. `sockets` is what signalling takes of
 it; the rest of `service` is the call: its port, its line and resamplers, its record.
 """
 
@@ -35,8 +36,9 @@ from gateway.app import World, running
 from gateway.config import Config
 from gateway.realtime.client import Connection
 from gateway.realtime.profile import Profile
-from gateway.sip.endpoint import Endpoint, Flow, Incoming, Output, Transmit
+from gateway.sip.endpoint import Endpoint, Event, Flow, Incoming, Output, Transmit
 from gateway.sip.message import Response, parse
+from gateway.sip.transport import Listen, Transport
 
 HOST = "127.0.0.1"
 US, PEER = (HOST, 5060), ("127.0.0.2", 5060)
@@ -145,6 +147,46 @@ def rss() -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
+def used() -> float:
+    """Seconds of CPU that this process has had."""
+    so_far = resource.getrusage(resource.RUSAGE_SELF)
+    return so_far.ru_utime + so_far.ru_stime
+
+
+async def sipp(port: int, seconds: int, rate: int, folder: Path) -> asyncio.subprocess.Process:
+    """Callers: `rate` calls a second, each ended as soon as it was answered."""
+    command = ["sipp", f"{HOST}:{port}", "-sf", str(Path(__file__).with_name("signalling.xml"))]
+    command += ["-i", HOST, "-r", str(rate), "-m", str(rate * seconds), "-l", "5000"]
+    command += ["-nostdin", "-timeout", str(seconds + 60), "-trace_err", "-error_file"]
+    return await asyncio.create_subprocess_exec(
+        *command, str(folder / "errors"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+
+
+async def sockets(seconds: int, rate: int, folder: Path) -> None:
+    """Signalling alone: what is answered is nobody's call."""
+    tokens = count(1)
+    endpoint = Endpoint(token=lambda: f"{next(tokens):024x}")
+    transport: Transport
+
+    def answer(event: Event) -> None:
+        if isinstance(event, Incoming):
+            now = transport.now()
+            transport.act(endpoint.ring(event.call, now))
+            transport.act(endpoint.answer(event.call, SDP, now))
+
+    transport = await Transport.open(endpoint, [Listen("udp", HOST, 0)], on_event=answer)
+    before = used()
+    callers = await sipp(transport.addresses[0][1], seconds, rate, folder)
+    await callers.wait()
+    cpu = used() - before
+    await transport.close()
+    calls = rate * seconds
+    print(
+        f"sockets: {cpu / calls * 1e3:.2f} ms of CPU a call, sipp ended with {callers.returncode}"
+    )
+
+
 async def service(seconds: int, rate: int, folder: Path) -> None:
     """The whole service under sipp."""
     backend = {"provider": "compatible", "url": "ws://stub/v1/realtime", "model": "m"}
@@ -160,28 +202,21 @@ async def service(seconds: int, rate: int, folder: Path) -> None:
         "records": {"calls": str(folder / "calls.jsonl")},
     }
     async with running(Config.model_validate(config), World(connect=stub, http=False)) as gateway:
-        port = gateway.transport.addresses[0][-1]
-        command = ["sipp", f"{HOST}:{port}", "-sf", str(Path(__file__).with_name("signalling.xml"))]
-        command += ["-i", HOST, "-r", str(rate), "-m", str(rate * seconds), "-l", "5000"]
-        command += ["-nostdin", "-timeout", str(seconds + 60), "-trace_err", "-error_file"]
-        before = resource.getrusage(resource.RUSAGE_SELF)
-        sipp = await asyncio.create_subprocess_exec(
-            *command, str(folder / "errors"), stdout=subprocess.DEVNULL
-        )
+        before = used()
+        callers = await sipp(gateway.transport.addresses[0][1], seconds, rate, folder)
         sizes = []
-        while sipp.returncode is None:
+        while callers.returncode is None:
             try:
-                await asyncio.wait_for(asyncio.shield(sipp.wait()), 5)
+                await asyncio.wait_for(asyncio.shield(callers.wait()), 5)
             except TimeoutError:
                 sizes.append(rss())
         await gateway.written()
-        after = resource.getrusage(resource.RUSAGE_SELF)
-    used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        cpu = used() - before
     records = (folder / "calls.jsonl").read_text().splitlines()
     ends = [(it["ended_by"], it["sip_status"]) for it in map(json.loads, records)]
     calls, good = rate * seconds, ends.count(("caller", 200))
-    print(f"service: {rate} calls a second for {seconds} s: sipp ended with {sipp.returncode},")
-    print(f"  {calls - good} of {calls} lost; CPU a call {used / calls * 1e3:.2f} ms;")
+    print(f"service: {rate} calls a second for {seconds} s: sipp ended with {callers.returncode},")
+    print(f"  {calls - good} of {calls} lost; CPU a call {cpu / calls * 1e3:.2f} ms;")
     print(f"  memory every 5 s, MB: {' '.join(f'{size:.0f}' for size in sizes)}")
 
 
@@ -197,6 +232,7 @@ def main(argv: list[str]) -> int:
     print(f"core: {core:.2f} ms a call, INVITE to BYE, on the side that is called")
     with tempfile.TemporaryDirectory() as name, (Path(name) / "log").open("w") as file:
         log.setup("info", "json", file)  # as the service logs under systemd
+        asyncio.run(sockets(min(seconds, 20), rate, Path(name)))
         asyncio.run(service(seconds, rate, Path(name)))
     return 0
 

@@ -150,7 +150,11 @@ def serving(folder: Path, config: Mapping[str, Any]) -> Iterator[Service]:
     with running(command, folder, "gateway") as program:
         service = Service(program, folder, sip, http, rtp)
         service.wait_until_ready()
-        yield service
+        try:
+            yield service
+        except BaseException:
+            print(program.printed)  # what it saw of it
+            raise
         service.stop()
 
 

@@ -161,6 +161,7 @@ class Phone:
     def __init__(self, options: dict[str, Any]) -> None:
         self._options = options
         self._calls: list[Any] = []
+        self._events: list[Any] = []  # of all calls
         self._tasks: set[asyncio.Task[None]] = set()
         self._mute = options["mute"]
         phase = np.arange(RATE) * 2 * np.pi * options["tone"] / RATE
@@ -178,6 +179,7 @@ class Phone:
                 extra_config_text=self._options["config"],
             )
         )
+        runtime.subscribe(self._events.append)
         account = self._options["account"]
         for key in ("audio_codecs", "extra_params"):
             account[key] = tuple(account[key])
@@ -214,7 +216,7 @@ class Phone:
             _say("failed", command, f"{type(error).__name__}: {error}")
 
     async def dial(self, uri: str) -> None:
-        self._follow(await self._ua.dial(uri))
+        self._follow_ours(await self._ua.dial(uri))
 
     async def answer(self, call: int) -> None:
         await self._calls[call].answer()
@@ -248,6 +250,13 @@ class Phone:
         if self._options["answers"]:
             self._start(call.answer())
 
+    def _follow_ours(self, call: Any) -> None:
+        """What came of a call of ours before the library told us of it, it has told nobody."""
+        missed = [event for event in self._events if event.call == call.handle]
+        self._follow(call)
+        for event in missed:
+            call._on_stack_event(event)
+
     def _follow(self, call: Any) -> int:
         number = len(self._calls)
         self._calls.append(call)
@@ -260,7 +269,7 @@ class Phone:
     async def _accept(self, number: int) -> None:
         """Somebody wants us to call a third; do so."""
         _say("transfer_request", number)
-        self._follow(await self._calls[number].accept_transfer())
+        self._follow_ours(await self._calls[number].accept_transfer())
 
     async def _talk(self, call: Any, number: int) -> None:
         """Say the tone and keep what is heard, until the call is over."""
