@@ -18,9 +18,9 @@ from __future__ import annotations
 
 from collections import deque
 
+from gateway.audio.codec import codec
 from gateway.audio.frame import FRAME_MS
-from gateway.audio.g711 import codec
-from gateway.rtp.dtmf import DigitSender
+from gateway.rtp.dtmf import DigitSender, retimed
 from gateway.rtp.packet import (
     MAX_DROPOUT,
     MAX_MISORDER,
@@ -38,9 +38,9 @@ from gateway.sdp.negotiation import Media
 
 from .downlink import Start
 from .record import RtpCounts
+from .transcoder import Transcoder
 
-RATE = 8000  # Hz, RTP clock of G.711
-FRAME = RATE * FRAME_MS // 1000
+FRAME = FRAME_MS / 1000  # s
 MOST_KEYS = 32  # that wait; more are lost
 HOLD_TIMEOUT = 1800.0  # s without RTP that a side on hold may last, as in talk.py
 
@@ -48,27 +48,34 @@ HOLD_TIMEOUT = 1800.0  # s without RTP that a side on hold may last, as in talk.
 class _Stream:
     """Our stream towards one side: the steps of the incoming one, from a place of our own."""
 
-    def __init__(self, start: Start, now: float) -> None:
+    def __init__(self, start: Start, clock_rate: int, now: float) -> None:
+        self.clock_rate = clock_rate  # Hz
         self._ssrc = start.ssrc
         self._sequence = start.sequence  # the next one
-        self._timestamp = start.timestamp - FRAME  # the latest one
-        self._at = now - FRAME / RATE  # when it left
+        self._timestamp = start.timestamp - self._units(FRAME)  # the latest one
+        self._at = now - FRAME  # when it left
         self._source: int | None = None  # SSRC of what is passed on; None: nothing yet
         self._expected = 0  # its next sequence
         self._shift = 0  # from its sequence to ours
-        self._clock_shift = 0  # from its timestamp to ours
+        self._clocks = 0, 0  # a timestamp of its, and what that is in ours
 
-    def place(self, packet: Packet, now: float) -> tuple[int, int, int, bool]:
-        """Sequence, timestamp and SSRC of this packet in our stream, and whether it starts anew."""
+    def place(self, packet: Packet, clock_rate: int, now: float) -> tuple[int, int, int, bool]:
+        """Sequence, timestamp and SSRC of this packet in our stream, and whether it starts anew.
+
+        `clock_rate` in Hz is that of its timestamps.
+        """
         ahead = sequence_delta(packet.sequence, self._expected)
         fresh = packet.ssrc != self._source or not -MAX_MISORDER <= ahead < MAX_DROPOUT
         if fresh:
             self._source, ahead = packet.ssrc, 0
             self._shift = self._sequence - packet.sequence
-            self._clock_shift = self._due(now) - packet.timestamp
+            self._clocks = packet.timestamp, self._due(now)
         sequence = (packet.sequence + self._shift) & 0xFFFF
-        timestamp = (packet.timestamp + self._clock_shift) & 0xFFFFFFFF
+        theirs, ours = self._clocks
+        passed = timestamp_delta(packet.timestamp, theirs) * self.clock_rate // clock_rate
+        timestamp = (ours + passed) & 0xFFFFFFFF
         if ahead >= 0:
+            self._clocks = packet.timestamp, timestamp
             self._expected = (packet.sequence + 1) & 0xFFFF
             self._sequence = (sequence + 1) & 0xFFFF
         if timestamp_delta(timestamp, self._timestamp) > 0:  # not so within a digit
@@ -91,7 +98,10 @@ class _Stream:
 
     def _due(self, now: float) -> int:
         """The timestamp of a packet that leaves now and begins anew."""
-        return (self._timestamp + max(FRAME, round((now - self._at) * RATE))) & 0xFFFFFFFF
+        return (self._timestamp + self._units(max(FRAME, now - self._at))) & 0xFFFFFFFF
+
+    def _units(self, seconds: float) -> int:
+        return round(seconds * self.clock_rate)
 
 
 class Side:
@@ -99,7 +109,7 @@ class Side:
 
     def __init__(self, media: Media, source: SourceRule, start: Start, now: float) -> None:
         self.source = source
-        self.reception = Reception(RATE)
+        self.reception = Reception(media.codec.clock_rate)
         self.last_packet_at = now
         self.sent = 0  # packets
         self.ignored = 0  # datagrams that are not of this party's sound
@@ -107,7 +117,8 @@ class Side:
         self._keys: deque[str] = deque()  # for it, from INFO of the other's
         self._pressing: DigitSender | None = None
         self._media = media
-        self._stream = _Stream(start, now)
+        self._stream = _Stream(start, media.codec.clock_rate, now)
+        self._transcoders: dict[str, Transcoder] = {}  # into our codec, by the other's
 
     @property
     def media(self) -> Media:
@@ -118,6 +129,10 @@ class Side:
         """Follow a re-INVITE: the stream may move, change its codec, be held or resumed."""
         self.source.resignal(media.remote)
         self.last_packet_at = now
+        if media.codec != self._media.codec:
+            self._transcoders.clear()
+            self._stream.clock_rate = media.codec.clock_rate
+            self.reception.retime(media.codec.clock_rate)
         self._media, self._pressing = media, None
         if not media.sending:
             self._stream.pause()
@@ -136,8 +151,9 @@ class Side:
             return None
         self.last_packet_at = now
         self.presses = self.presses or packet.payload_type == self._media.event_payload_type
-        audio = packet.payload_type in self._media.accepted
-        self.reception.receive(packet, len(packet.payload) if audio else 0, now)
+        used = self._media.accepted.get(packet.payload_type)
+        units = codec(used.name).duration(packet.payload) if used else 0
+        self.reception.receive(packet, units, now)
         return packet
 
     def send(self, packet: Packet, media: Media, now: float) -> bytes | None:
@@ -150,7 +166,9 @@ class Side:
             self._stream.skip(packet)
             return None
         payload_type, data = payload
-        sequence, timestamp, ssrc, fresh = self._stream.place(packet, now)
+        used = media.accepted.get(packet.payload_type)
+        clock_rate = used.clock_rate if used else media.event_clock_rate
+        sequence, timestamp, ssrc, fresh = self._stream.place(packet, clock_rate, now)
         self.sent += 1
         if key := self._key(sequence, timestamp, ssrc):
             return encode(key)
@@ -195,12 +213,15 @@ class Side:
         if used := media.accepted.get(packet.payload_type):
             if used.name == ours.codec.name:
                 return ours.codec.payload_type, packet.payload
-            sound = codec(ours.codec.name).encode(codec(used.name).decode(packet.payload))
-            return ours.codec.payload_type, sound
+            if used.name not in self._transcoders:
+                made = Transcoder(codec(used.name), codec(ours.codec.name))
+                self._transcoders[used.name] = made
+            sound = self._transcoders[used.name].convert(packet.payload)
+            return None if sound is None else (ours.codec.payload_type, sound)
         events = ours.event_payload_type
         if packet.payload_type != media.event_payload_type or events is None:
             return None
-        return (events, packet.payload) if media.event_clock_rate == ours.event_clock_rate else None
+        return events, retimed(packet.payload, media.event_clock_rate, ours.event_clock_rate)
 
 
 class Relay:

@@ -35,6 +35,14 @@ END_COPIES = 3  # §2.5.1.4
 _BLOCK = struct.Struct("!BBH")
 
 
+def retimed(payload: bytes, clock_rate: int, wanted: int) -> bytes:
+    """The payload of an event at another clock (Hz both); what is too short for one as it is."""
+    if clock_rate == wanted or len(payload) < _BLOCK.size:
+        return payload
+    code, flags, duration = _BLOCK.unpack_from(payload)
+    return _BLOCK.pack(code, flags, min(duration * wanted // clock_rate, SEGMENT))
+
+
 @dataclass(frozen=True, slots=True)
 class Digit:
     """A key went down (`ended` False), or came up: always in this order, once each."""

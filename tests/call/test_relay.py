@@ -7,11 +7,13 @@ from typing import Any
 from gateway.audio.g711 import codec
 from gateway.call.downlink import Start
 from gateway.call.record import RtpCounts
-from gateway.call.relay import FRAME, HOLD_TIMEOUT, Relay, Side
+from gateway.call.relay import HOLD_TIMEOUT, Relay, Side
 from gateway.rtp.packet import Packet, encode, parse
 from gateway.rtp.source import SourceRule
 
 from .talk import PCMA, PCMU, PHONE, media
+
+FRAME = 160  # units of 20 ms
 
 TARGET = ("198.51.100.9", 6000)
 STRANGER = ("203.0.113.9", 4000)
@@ -137,7 +139,11 @@ class TestPayload:
         assert places([pair.send(3)]) == [(201, 9000 + 3 * FRAME)]
 
     def test_a_digit_at_another_clock_is_dropped(self) -> None:
-        assert Pair(target={"event_clock_rate": 48000}).send(0, payload_type=101) is None
+        packet = Pair(target={"event_clock_rate": 48000}).send(
+            0, payload_type=101, payload=b"\x05\x8a\x01\x40"
+        )
+        assert packet
+        assert packet.payload == b"\x05\x8a\x07\x80"  # 320 units are 1,920 there
 
 
 class TestDirection:

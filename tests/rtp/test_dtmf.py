@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.rtp.dtmf import DIGITS, Digit, DigitReceiver, DigitSender
+from gateway.rtp.dtmf import DIGITS, Digit, DigitReceiver, DigitSender, retimed
 from gateway.rtp.packet import Packet
 
 START = 16_000
@@ -384,3 +384,18 @@ def test_whatever_comes_every_begin_has_one_end(packets: list[tuple[int, bytes, 
     digits += keys.handle_timer(100.0)
     assert [digit.ended for digit in digits] == [False, True] * (len(digits) // 2)
     assert [d.timestamp for d in digits[::2]] == [d.timestamp for d in digits[1::2]]
+
+
+@pytest.mark.parametrize(
+    ("payload", "clock_rate", "wanted", "there"),
+    [
+        (b"\x05\x8a\x01\x40", 8000, 48000, b"\x05\x8a\x07\x80"),
+        (b"\x05\x8a\x07\x80", 48000, 8000, b"\x05\x8a\x01\x40"),
+        (b"\x05\x8a\xff\xff", 8000, 48000, b"\x05\x8a\xff\xff"),
+        (b"\x05\x8a\x01", 8000, 48000, b"\x05\x8a\x01"),
+        (b"\x05\x8a\x01\x40more", 8000, 8000, b"\x05\x8a\x01\x40more"),
+    ],
+)
+def test_at_another_clock(payload: bytes, clock_rate: int, wanted: int, there: bytes) -> None:
+    """§2.1: a duration is in units of its stream's clock."""
+    assert retimed(payload, clock_rate, wanted) == there
