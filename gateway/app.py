@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +21,7 @@ import structlog
 from .agents import Directory
 from .api.calls import routes
 from .api.server import Readiness, Server, application
+from .audio.codec import missing
 from .backends import profile_of, script_of
 from .call.admission import Admission
 from .call.carrier import Carrier
@@ -153,7 +154,7 @@ class Gateway:
             number=world.number,
             token=self._token,
             host=self.ways.host,
-            codecs=config.media.working_codecs,
+            codecs=_codecs(config.media.codecs),
             media_address=config.media.public_address,
             rtp_timeout=config.media.rtp_timeout,
             playout_delay=config.media.playout_delay / 1000,
@@ -341,6 +342,17 @@ async def _open_simulator(settings: SimulatorConfig, stack: AsyncExitStack) -> s
 
 def _lack(settings: BackendConfig) -> str:
     return settings.lacks or "support in this version"
+
+
+def _codecs(names: Iterable[str]) -> list[str]:
+    """Those whose libraries are here: what is not is told once, at the start."""
+    working = []
+    for name in names:
+        if reason := missing(name):
+            log.warning("codec_missing", codec=name, reason=reason)
+        else:
+            working.append(name)
+    return working or ["PCMA", "PCMU"]
 
 
 def _recorder(folder: Path | None) -> Callable[[str], Recording] | None:

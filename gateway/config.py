@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias
+from typing import Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import (
     AfterValidator,
@@ -132,13 +132,6 @@ class MediaConfig(Section):
     # Who may send sound: `sdp`, only the signalled address; `learn`, prefer it, else lock on one
     # steady source (callers behind NAT). A trunk may say otherwise.
     source: RtpSource = "learn"
-
-    WORKING: ClassVar[tuple[CodecName, ...]] = ("PCMA", "PCMU")
-
-    @property
-    def working_codecs(self) -> tuple[CodecName, ...]:
-        """Those of `codecs` that this version has; all that it has, where it has none of them."""
-        return tuple(name for name in self.codecs if name in self.WORKING) or self.WORKING
 
 
 class TrunkConfig(Section):

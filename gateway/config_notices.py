@@ -2,7 +2,7 @@
 
 A key whose work comes with a later version is checked and loads; the operator is told that it does
 nothing. Such keys carry the mark `Later` in config.py. Where it is a value and not the key that has
-no effect (a codec, a listener), the rule is here.
+no effect (a listener), the rule is here.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from .config import Config, MediaConfig, SipConfig
+from .config import Config, SipConfig
 from .config_file import Place, dotted
 from .config_values import Later
 
@@ -49,8 +49,6 @@ def _marked(value: Any, place: Place) -> Found:
 def _values(config: Config) -> Found:
     if "listen" in config.sip.model_fields_set:
         yield from _listeners(config.sip)
-    if "codecs" in config.media.model_fields_set:
-        yield from _codecs(config.media)
     for name, trunk in config.trunks.items():
         if trunk.lacks:
             yield ("trunks", name, "password"), "empty; nothing is registered until it is set"
@@ -63,14 +61,6 @@ def _listeners(sip: SipConfig) -> Found:
             yield place, f"{listener} has no certificate (sip.tls.certificate); skipped"
     if sip.tls.certificate is None and all(it.transport == "tls" for it in sip.listen):
         yield ("sip", "listen"), "no call can come in without another listener"
-
-
-def _codecs(media: MediaConfig) -> Found:
-    for index, name in enumerate(media.codecs):
-        if name not in media.WORKING:
-            yield ("media", "codecs", index), f"{name} comes with a later version; skipped"
-    if not set(media.codecs) & set(media.WORKING):
-        yield ("media", "codecs"), f"none of them works yet; {' and '.join(media.WORKING)} are used"
 
 
 def _backends(config: Config) -> Found:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from gateway.config import Config, ConfigError, Greeting, MediaConfig, TurnDetection, load
+from gateway.config import Config, ConfigError, Greeting, TurnDetection, load
 from gateway.config_backends import (
     AzureConfig,
     CompatibleConfig,
@@ -233,11 +233,6 @@ class TestValues:
             loading("agents: {a: {keypad: {terminator: null, timeout: 0.5}}}").agents["a"].keypad
         )
         assert (keypad.terminator, keypad.timeout, keypad.max_digits) == (None, 0.5, 20)
-
-    def test_codecs_that_work_today(self) -> None:
-        assert MediaConfig().working_codecs == ("PCMA", "PCMU")
-        assert MediaConfig(codecs=("PCMU", "G722")).working_codecs == ("PCMU",)
-        assert MediaConfig(codecs=("opus",)).working_codecs == ("PCMA", "PCMU")
 
     def test_the_simulator_is_always_there(self, loading: Any) -> None:
         config = loading("backends: {y: {provider: openai, api_key: k}}")

@@ -18,7 +18,6 @@ cc, the headers of OpenSSL 3, openssl and taskset (Debian: gcc libc6-dev libssl-
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
 import os
 import re
@@ -84,7 +83,7 @@ class Sip:
             f"v=0\r\no=- 1 1 IN IP4 {HOST}\r\ns=-\r\nc=IN IP4 {HOST}\r\nt=0 0\r\n"
             f"m=audio {CALLERS_PORT} RTP/AVP 0 101\r\na=rtpmap:101 telephone-event/8000\r\n"
         )
-        self._send(name, "INVITE", 1, f"Content-Type: application/sdp\r\n", sdp)
+        self._send(name, "INVITE", 1, "Content-Type: application/sdp\r\n", sdp)
         while True:
             answer = self._socket.recv(65536).decode()
             if answer.startswith("SIP/2.0 1") or f"Call-ID: {name}\r" not in answer:
@@ -266,7 +265,9 @@ def _memory(pid: int) -> float:
 
 
 @contextmanager
-def _process(command: list[str], *, core: int, **options: object) -> Iterator[subprocess.Popen[bytes]]:
+def _process(
+    command: list[str], *, core: int, **options: object
+) -> Iterator[subprocess.Popen[bytes]]:
     made = subprocess.Popen(["taskset", "-c", str(core), *command], **options)  # type: ignore[call-overload]  # options of many types
     try:
         yield made
@@ -289,7 +290,9 @@ def _wait(ready: object) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("calls", type=int, nargs="*", default=[100, 500])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--herd", action="store_true", help="all deltas in the same millisecond")

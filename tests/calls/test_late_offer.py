@@ -133,7 +133,7 @@ def test_our_200_offers_and_the_ack_answers(tmp_path: Path) -> None:
     run(main())
 
 
-@pytest.mark.parametrize("body", [b"", b"v=0\r\nnonsense", answer(0), answer(4000, codec=9)])
+@pytest.mark.parametrize("body", [b"", b"v=0\r\nnonsense", answer(0), answer(4000, codec=18)])
 def test_an_ack_that_does_not_answer_ends_the_call(body: bytes, tmp_path: Path) -> None:
     """It cannot be refused any more: BYE, with the reason."""
 
@@ -217,7 +217,7 @@ def test_a_reinvite_that_is_not_answered_ends_the_call(tmp_path: Path) -> None:
             peer = await begun(home)
             peer.invite()
             await peer.answered()
-            peer.ack(answer(4000, codec=9))
+            peer.ack(answer(4000, codec=18))
             record = await home.record()
         assert (record["ended_by"], record["cause"]) == ("gateway", "media_not_acceptable")
 
