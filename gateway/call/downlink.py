@@ -63,7 +63,7 @@ class Downlink:
         self.inform: str | None = None  # the key that INFO has to carry now
         self._ring: Signal | None = None  # heard instead of any speech
         self._track = track
-        self._ssrc, self._sequence = start.ssrc, start.sequence
+        self.ssrc, self._sequence = start.ssrc, start.sequence
         self._timestamp = start.timestamp  # of the sound of this tick
         self._marker = True
         self._waiting: list[_Piece] = []  # too short for a packet, or from before a hold
@@ -141,7 +141,7 @@ class Downlink:
 
     def stand(self) -> Start:
         """Where whoever goes on with our stream begins."""
-        return Start(self._ssrc, self._sequence, self._timestamp)
+        return Start(self.ssrc, self._sequence, self._timestamp)
 
     def resume(self, start: Start) -> None:
         """Go on with our stream where another stands."""
@@ -178,7 +178,7 @@ class Downlink:
             sound = silence(self._frame)
         elif self.keys:
             step = self.keys.step(
-                self._media, self._sequence, self._timestamp, self._ssrc, self._rate
+                self._media, self._sequence, self._timestamp, self.ssrc, self._rate
             )
             self.inform = step.inform
             if step.packet:
@@ -208,7 +208,7 @@ class Downlink:
         self.packets = []
         for index, (at, piece) in enumerate(self._leaving):
             sequence, payload = self._sequence + index, self._encoder.encode(piece.sound)
-            packet = Packet(payload_type, sequence, at, self._ssrc, payload, marker)
+            packet = Packet(payload_type, sequence, at, self.ssrc, payload, marker)
             self.packets.append(encode(packet))
             marker = False
 

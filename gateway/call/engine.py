@@ -123,6 +123,22 @@ class Leg:
         samples = self.line.hear(now)
         if len(samples):
             self.listener.heard(samples, now)
+        if told := self.line.report(now):
+            self._control(told)
+
+    def leave(self, now: float) -> None:
+        """Say that our stream is over."""
+        if told := self.line.farewell(now):
+            self._control(told)
+
+    def _control(self, data: bytes) -> None:
+        """Send RTCP, by RTP's port or by the next one."""
+        if (target := self.line.control_target) is None:
+            return
+        if self.line.media.control.mux:
+            self.port.send(data, target)
+        else:
+            self.port.send_control(data, target)
 
 
 class _End:
@@ -228,12 +244,14 @@ class Engine:
         min(self._cohorts, key=len).append(leg)
         leg.line.downlink.prepare()
 
-    def remove(self, leg: Leg) -> None:
-        """Stop running a call's sound; harmless when it was not running."""
-        if self._legs.pop(leg.port, None) is not None:
-            for cohort in self._cohorts:
-                if leg in cohort:
-                    cohort.remove(leg)
+    def remove(self, leg: Leg) -> bool:
+        """Stop running a call's sound; False, and harmless, when it was not running."""
+        if self._legs.pop(leg.port, None) is None:
+            return False
+        for cohort in self._cohorts:
+            if leg in cohort:
+                cohort.remove(leg)
+        return True
 
     def join(self, joint: Joint) -> None:
         """Let two parties talk; their legs, if they had any, were removed."""

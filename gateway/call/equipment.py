@@ -81,8 +81,8 @@ class Equipment:
 
     def silence(self) -> None:
         """No packet leaves any more."""
-        if self.talk:
-            self._x.engine.remove(self.talk.leg)
+        if self.talk and self._x.engine.remove(self.talk.leg):
+            self.talk.leg.leave(self._x.clock())
 
     async def close(self, *, announced: bool, log: structlog.stdlib.BoundLogger) -> None:
         """Give back everything, and complete the record; a fault in one step stops no other.

@@ -1,11 +1,11 @@
 """Line: the caller's end of a call, both ways of its sound and what goes with them. Pure.
 
     datagram ─▶ packet ─▶ source ─┬─▶ digits
-                                  └─▶ uplink.py ─▶ model
+             └▶ RTCP ─▶ reports   └─▶ uplink.py ─▶ model
     datagram ◀──────────────────────  downlink.py ◀─ model
 
 Here is what both ways have in common: who may send, which payload types there are, what was
-counted, and the loan of the stream to somebody else who speaks with the caller.
+counted and reported, and the loan of the stream to somebody else who speaks with the caller.
 """
 
 from __future__ import annotations
@@ -15,9 +15,12 @@ from typing import Protocol
 from gateway.audio.codec import codec as codec_of
 from gateway.audio.frame import Samples
 from gateway.audio.playout import Playout
+from gateway.rtp import rtcp
 from gateway.rtp.dtmf import DigitReceiver
 from gateway.rtp.packet import RtpError, is_rtcp, parse
-from gateway.rtp.source import SourceRule
+from gateway.rtp.quality import CODECS, burst_ratio, mos, one_way, rating
+from gateway.rtp.reports import Reports, Sent
+from gateway.rtp.source import Address, SourceRule
 from gateway.sdp.negotiation import Media
 
 from .downlink import Downlink, Start
@@ -39,7 +42,8 @@ class Line:
     """The sound of one call.
 
     `media` is what SDP agreed; `source` says who may send; `playout` holds the model's speech at
-    the model's rate, and `model_rate` (Hz) is the rate that the model listens at.
+    the model's rate, and `model_rate` (Hz) is the rate that the model listens at. `reports` is the
+    call's RTCP; None: there is none. `epoch` is the wall clock's time at 0 of `now`, both in s.
     """
 
     def __init__(
@@ -52,11 +56,15 @@ class Line:
         start: Start,
         now: float,
         tracks: Tracks | None = None,
+        reports: Reports | None = None,
+        epoch: float = 0.0,
     ) -> None:
         self.playout = playout
         self.source = source
+        self.reports = reports
         self.ignored = 0  # datagrams that are not of this call's sound
         self.last_packet_at = now
+        self._epoch = epoch
         self._passed = RtpCounts()  # while the stream was lent
         self._media = media
         self._digits: dict[int, DigitReceiver] = {}  # by payload type
@@ -90,12 +98,15 @@ class Line:
         self._listen(media)
         self.uplink.use(media, now)
         self.downlink.use(media)
+        if self.reports:
+            self.reports.clock_rate = media.codec.clock_rate
 
     # -- from the caller
 
     def receive(self, data: bytes, source: tuple[str, int], now: float) -> list[str]:
         """Take one datagram of this call's port; returns the digits that it pressed."""
         if is_rtcp(data):
+            self._read_control(data, source, now)
             return []
         try:
             packet = parse(data)
@@ -117,6 +128,29 @@ class Line:
         for digits in self._digits.values():
             digits.handle_timer(now)
         return self.uplink.hear(now)
+
+    # -- reports
+
+    @property
+    def control_target(self) -> Address | None:
+        """Where RTCP goes; None: nowhere now. By RTP's own port where the two are one."""
+        return self.source.target if self._media.control.mux else self.source.control_target
+
+    def report(self, now: float) -> bytes | None:
+        """The RTCP that is due, if any is."""
+        if self.reports is None or now < self.reports.deadline:
+            return None
+        stream = self.uplink.reception.stream
+        told = self.reports.report(self._sent(), stream, now, self._epoch + now)
+        self.downlink.ssrc = self.reports.ssrc  # another one after a conflict
+        return told
+
+    def farewell(self, now: float) -> bytes | None:
+        """The last RTCP: our stream is over."""
+        if self.reports is None:
+            return None
+        stream = self.uplink.reception.stream
+        return self.reports.bye(self._sent(), stream, now, self._epoch + now)
 
     # -- while somebody else speaks with the caller
 
@@ -145,12 +179,45 @@ class Line:
             lost=reorder.lost + self._passed.lost,
             late=reorder.late,
             jitter_ms=round(reception.jitter_ms, 2),
+            round_trip_ms=None if self._round_trip is None else round(1000 * self._round_trip, 1),
+            mos=self._mos(),
         )
 
     # -- inside
 
+    @property
+    def _round_trip(self) -> float | None:
+        return self.reports.round_trip if self.reports else None
+
+    def _sent(self) -> Sent:
+        downlink = self.downlink
+        packets = downlink.packets_sent + self._passed.sent
+        return Sent(packets, downlink.octets_sent, downlink.stand().timestamp)
+
+    def _read_control(self, data: bytes, source: Address, now: float) -> None:
+        if self.reports is None or not self.source.accept_control(source):
+            return
+        try:
+            self.reports.receive(rtcp.parse(data), self._sent(), now)
+        except RtpError:
+            self.ignored += 1
+
+    def _mos(self) -> float | None:
+        """The worse of both ways (ITU-T G.107); None where nothing was heard."""
+        reorder, reception = self.uplink.reorder, self.uplink.reception
+        if not reception.expected:
+            return None
+        lost = reorder.lost + reorder.late
+        codec, delay = CODECS[self._media.codec.name], one_way(self._round_trip)
+        burst = burst_ratio(reception.expected, lost, reorder.bursts)
+        ways = [rating(codec, lost / reception.expected, burst_ratio=burst, delay=delay)]
+        if self.reports and self.reports.far_end:
+            ways.append(rating(codec, self.reports.far_end.loss, delay=delay))
+        return round(mos(min(ways)), 2)
+
     def _listen(self, media: Media) -> None:
-        """Hear the keys of each payload type that they may come by."""
+        """Hear the keys of each payload type that they may come by, and RTCP where it comes."""
+        self.source.signal_control(None if media.control.mux else media.control.remote)
         clock = codec_of(media.codec.name).clock_rate
         events = dict(media.events)
         if media.event_payload_type is not None:

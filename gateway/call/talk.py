@@ -14,6 +14,7 @@ from gateway.audio.frame import Samples
 from gateway.audio.playout import Part, Playout
 from gateway.config import AgentConfig
 from gateway.rtp.port import RtpPort
+from gateway.rtp.reports import Reports
 from gateway.rtp.source import SourceRule
 from gateway.sdp.negotiation import Media
 
@@ -179,14 +180,21 @@ def make_line(
 ) -> Line:
     """The caller's end, as SDP agreed it and at the model's rates."""
     profile, number = model.backend.profile, exchange.number
+    start = Start(number(32), number(15), number(32))  # RFC 3550 §5.1
+    now = exchange.clock()
+    reports = Reports(
+        start.ssrc, exchange.token(), media.codec.clock_rate, lambda: number(32) / 2**32, now
+    )
     return Line(
         media,
         Playout(profile.output.rate, profile.output.law),
         model_rate=profile.input.rate,
         source=SourceRule(party.source_mode, media.remote, signalling_host=party.signalling_host),
-        start=Start(number(32), number(15), number(32)),  # RFC 3550 §5.1
-        now=exchange.clock(),
+        start=start,
+        now=now,
         tracks=tracks,
+        reports=reports,
+        epoch=exchange.wall() - now,
     )
 
 

@@ -19,7 +19,7 @@ import numpy as np
 from gateway.audio.frame import Samples, silence
 from gateway.audio.g711 import codec
 from gateway.rtp.dtmf import DigitSender
-from gateway.rtp.packet import Packet, RtpError, encode, parse, timestamp_delta
+from gateway.rtp.packet import Packet, RtpError, encode, is_rtcp, parse, timestamp_delta
 from gateway.rtp.port import PortPool, RtpPort, RtpPorts
 from gateway.sdp.description import SdpError
 from gateway.sdp.negotiation import Local, Media, Negotiation
@@ -483,6 +483,8 @@ class Phone:
     def _listen(self, now: float) -> None:
         for port in self._ports.poll():
             for data, source in port.receive():
+                if is_rtcp(data):
+                    continue
                 try:
                     packet = parse(data)
                 except RtpError:
