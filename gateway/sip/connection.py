@@ -50,7 +50,7 @@ class Connection(asyncio.Protocol):
     def __init__(self, table: Connections, transport: str, flow: Flow | None = None) -> None:
         self.flow: Flow
         self.dialled = flow is not None
-        self.aliases: list[Flow] = []  # other flows that it is used for
+        self.alias: Flow | None = None  # another flow that it is used for
         self.names: frozenset[str] = frozenset()  # of a peer that showed a certificate
         self._table = table
         self._kind = transport
@@ -197,7 +197,7 @@ class Connection(asyncio.Protocol):
             case Due.ASK:
                 self._framer.forget()
                 self._ask()
-            case Due.UNUSED if any(map(self._table.uses, (self.flow, *self.aliases))):
+            case Due.UNUSED if self._in_use:
                 self._upkeep.use(now)
             case Due.UNUSED:
                 self.close()
@@ -207,6 +207,11 @@ class Connection(asyncio.Protocol):
             case None:
                 pass  # there was something to hear meanwhile
         self._arm()
+
+    @property
+    def _in_use(self) -> bool:
+        alias = self.alias
+        return self._table.uses(self.flow) or (alias is not None and self._table.uses(alias))
 
     def _ask(self) -> None:
         assert self._transport is not None  # time runs from its opening on
@@ -347,9 +352,11 @@ class Connections:
         await asyncio.sleep(0)  # the loop closes sockets in its next turn
 
     def take_alias(self, connection: Connection, message: bytes) -> None:
-        """Use a connection that came in for what goes to its peer's own port, if it says so."""
-        found = alias(message)
-        if found is None or connection.dialled:
+        """Use a connection that came in for what goes to its peer's own port, if it says so.
+
+        For one port: a peer listens at one, and shall not fill our table with others.
+        """
+        if connection.dialled or connection.alias or not (found := alias(message)):
             return
         name, port = found
         host = connection.flow.remote[0]
@@ -360,7 +367,7 @@ class Connections:
         flow = replace(connection.flow, remote=(host, port), name=name)
         if believed and self._find(flow) is None:
             self._usable[_key(flow)] = connection
-            connection.aliases.append(flow)
+            connection.alias = flow
             self.expect(flow)
 
     def _find(self, flow: Flow) -> Connection | None:
@@ -392,7 +399,8 @@ class Connections:
 
     def add(self, connection: Connection) -> None:
         key = _key(connection.flow)
-        if old := self._usable.get(key):
+        old = self._usable.get(key)
+        if old and old.flow == connection.flow:  # and not one that had it as an alias
             old.abort()  # its peer has forgotten it, or it could not call from there again
         self._usable[key] = connection
         self._held.add(connection)
@@ -416,9 +424,9 @@ class Connections:
                 del self._gone[next(iter(self._gone))]
             self._gone[flow] = None
         self._fail(flow)
-        for also in connection.aliases:
-            if self._usable.pop(_key(also), None):
-                self._fail(also)
+        if (alias := connection.alias) and self._usable.get(_key(alias)) is connection:
+            del self._usable[_key(alias)]
+            self._fail(alias)
 
     def remove(self, connection: Connection) -> None:
         """It is closed."""

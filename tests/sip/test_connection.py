@@ -604,6 +604,45 @@ class TestAlias:
 
         on_virtual_time(test)
 
+    def test_one_port_and_no_more(self) -> None:
+        """A peer cannot fill our table with ports that are not its own."""
+
+        async def test(network: Memory, side: Side) -> None:
+            side.known.add("10.0.0.2")
+            await side.all.listen("tcp", HERE)
+            peer = await connected(network)
+            for port in range(5060, 5070):
+                peer.transport.write(aliased("TCP", f"10.0.0.2:{port}"))
+            await asyncio.sleep(1)
+            assert len(side.received) == 10
+            for port in (5060, 5061):
+                side.all.send(OPTIONS, Flow("tcp", HERE, ("10.0.0.2", port)), None)
+            await asyncio.sleep(1)
+            assert peer.data == OPTIONS
+            assert [flow.remote[1] for flow in side.failed] == [5061]
+
+        on_virtual_time(test)
+
+    def test_a_connection_from_that_very_port(self) -> None:
+        """It takes the place of the alias; the older one stays, and ends without harm to it."""
+
+        async def test(network: Memory, side: Side) -> None:
+            side.known.add("10.0.0.2")
+            await side.all.listen("tcp", HERE)
+            older, newer = await connected(network), Peer()
+            older.transport.write(aliased("TCP", "10.0.0.2:5060"))
+            await asyncio.sleep(1)
+            await network.connect(lambda: newer, HERE, THERE)
+            await asyncio.sleep(1)
+            assert len(side.all) == 2
+            older.transport.abort()
+            await asyncio.sleep(1)
+            side.all.send(OPTIONS, Flow("tcp", HERE, THERE), None)
+            await asyncio.sleep(1)
+            assert newer.data == OPTIONS
+
+        on_virtual_time(test)
+
     def test_kept_while_the_alias_is_used(self) -> None:
         async def test(network: Memory, side: Side) -> None:
             side.known.add("10.0.0.2")
