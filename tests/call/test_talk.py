@@ -307,6 +307,9 @@ class World:
     def number(self, bits: int) -> int:
         return (1 << bits) - 1
 
+    def token(self) -> str:
+        return "word"
+
 
 class TestMaking:
     """The ends as SDP, the agent and the backend want them."""
