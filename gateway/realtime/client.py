@@ -19,6 +19,7 @@ import ssl
 from collections import deque
 from collections.abc import Awaitable, Callable
 from ipaddress import ip_address
+from socket import IPPROTO_TCP, TCP_NOTSENT_LOWAT
 from typing import Literal, Protocol
 
 import msgspec
@@ -33,6 +34,7 @@ from .profile import Profile
 OPEN_WITHIN = 5.0  # s, from the name's lookup to the server's 101
 PING_EVERY = 20.0  # s
 SILENCE = 60.0  # s without a byte from the server
+UNSENT = 16 * 1024  # bytes that the system takes and has not sent; else it takes minutes of sound
 CLOSE_WITHIN = 1.0  # s, from our close frame to the end of the connection, whatever the server does
 MAX_MESSAGE = 16 * 2**20  # bytes
 MAX_BODY = 3200  # characters of a refusal that are searched for its reason
@@ -111,14 +113,7 @@ async def connect(
     socket = WebSocket(profile, on_message, on_close)
     try:
         async with asyncio.timeout(timeout):
-            await asyncio.get_running_loop().create_connection(
-                lambda: socket,
-                uri.host,
-                uri.port,
-                ssl=context,
-                ssl_shutdown_timeout=CLOSE_WITHIN if context else None,
-                happy_eyeballs_delay=None if _is_address(uri.host) else 0.25,
-            )
+            await _open(socket, uri.host, uri.port, context)
             await socket.opened
     except BaseException as error:
         socket.abort()
@@ -127,6 +122,32 @@ async def connect(
         raise
     socket.start()
     return socket
+
+
+async def _open(socket: WebSocket, host: str, port: int, tls: ssl.SSLContext | None) -> None:
+    """TCP, then TLS on top: who has both transports knows what waits in each."""
+    loop = asyncio.get_running_loop()
+    below, _ = await loop.create_connection(
+        lambda: asyncio.Protocol() if tls else socket,
+        host,
+        port,
+        happy_eyeballs_delay=None if _is_address(host) else 0.25,
+    )
+    below.get_extra_info("socket").setsockopt(IPPROTO_TCP, TCP_NOTSENT_LOWAT, UNSENT)
+    if tls is None:
+        return
+    try:
+        if below.is_closing():
+            raise ConnectionResetError
+        above = await loop.start_tls(
+            below, socket, tls, server_hostname=host, ssl_shutdown_timeout=CLOSE_WITHIN
+        )
+    except BaseException:
+        below.abort()
+        raise
+    assert above
+    socket.below = below
+    socket.connection_made(above)
 
 
 def _is_address(host: str) -> bool:
@@ -167,6 +188,7 @@ class WebSocket(asyncio.Protocol):
         self._on_message, self._on_close = on_message, on_close
         self._protocol = ClientProtocol(parse_uri(profile.url), max_size=MAX_MESSAGE, logger=_quiet)
         self._transport: asyncio.Transport | None = None
+        self.below: asyncio.Transport | None = None  # TCP's, where `_transport` is TLS's
         self._started = False  # connect() has returned
         self._closed = False  # by us, or told to on_close
         self._inbox: deque[Frame | Close] = deque()
@@ -197,8 +219,9 @@ class WebSocket(asyncio.Protocol):
 
     @property
     def backlog(self) -> int:
-        """Bytes that the network has not taken yet; under TLS up to 64 KiB of them are missing."""
-        return self._transport.get_write_buffer_size() if self._transport else 0
+        """Bytes that the network has not taken yet."""
+        waiting = (it.get_write_buffer_size() for it in (self._transport, self.below) if it)
+        return sum(waiting)
 
     async def wait_closed(self) -> None:
         """Wait until the TCP connection has ended."""
