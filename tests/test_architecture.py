@@ -80,6 +80,7 @@ SHELL = frozenset(
         "api/server.py",
         "simulator/server.py",
         "simulator/phone.py",
+        "simulator/handset.py",
         "simulator/espeak.py",
     }
 )
