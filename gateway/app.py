@@ -20,6 +20,7 @@ import structlog
 
 from .agents import Directory
 from .api.calls import routes
+from .api.metrics import collect, render
 from .api.server import Readiness, Server, application
 from .audio.codec import missing
 from .backends import profile_of, script_of
@@ -28,6 +29,7 @@ from .call.carrier import Carrier
 from .call.engine import Engine, Ticker, TimerDescriptor
 from .call.exchange import Exchange
 from .call.journal import Journal
+from .call.lateness import Lateness
 from .call.model import Backend
 from .call.recording import Recording
 from .call.switchboard import Switchboard
@@ -54,6 +56,7 @@ PROBE = 2.0  # s that /readyz waits for a backend
 LAST_ACKS = 1.0  # s that a call that was just answered has to say so; its BYE waits for that
 LAST_BYES = 2.0  # s that the last BYEs have to be answered
 LOOK = 0.02  # s between looks whether they were
+JUDGE = 1.0  # s between looks at how late the ticks are, for the log
 
 log = structlog.get_logger()
 
@@ -70,7 +73,7 @@ class World:
     connect: Connector = connect
     wall: Callable[[], float] = time.time
     number: Callable[[int], int] = secrets.randbits
-    meter: Callable[[], float] = time.perf_counter  # what the tick spends on decoding, s
+    meter: Callable[[], float] = time.perf_counter  # what the tick takes, s
     http: bool = True
 
 
@@ -92,6 +95,7 @@ class Gateway:
             config.media.listen, config.media.ports.first, config.media.ports.last
         )
         self.engine = Engine(self.ports, world.meter)
+        self.lateness = Lateness(config.media.max_lateness / 1000)
         self.backends = backends
         self.transport: Transport
         self.registrations: Registrations
@@ -100,7 +104,9 @@ class Gateway:
         self._world = world
         self._loop = asyncio.get_running_loop()
         self._admission = Admission(
-            at_once=config.sip.max_calls, per_second=config.sip.max_calls_per_second
+            at_once=config.sip.max_calls,
+            per_second=config.sip.max_calls_per_second,
+            overloaded=lambda: self.lateness.overloaded,
         )
         self.switchboard: Switchboard
         self.ways: Ways
@@ -169,12 +175,12 @@ class Gateway:
             self._carriers(),
             Journal(config.records.calls),
         )
-        world.ticker.start(self.engine.tick)
+        world.ticker.start(self._tick)
         stack.callback(world.ticker.stop)
         if world.http:
             token = config.api.token.get_secret_value() if config.api.token else None
             paths = routes(self.switchboard)
-            app = application(self.readiness, token=token, routes=paths)
+            app = application(self.readiness, token=token, routes=paths, metrics=self.metrics)
             self.http = await Server.open(app, config.api.listen.host, config.api.listen.port)
             stack.push_async_callback(self.http.close)
 
@@ -183,6 +189,7 @@ class Gateway:
         self.switchboard.group = group
         self._watching = [
             group.create_task(self._sweep()),
+            group.create_task(self._tell_overload()),
             group.create_task(self.ways.tell()),
             group.create_task(self.registrations.watch()),
         ]
@@ -234,7 +241,35 @@ class Gateway:
             draining=self._admission.draining,
             reachable=self.registrations.reachable,
             registrations=self.registrations.states,
+            overloaded=self.lateness.overloaded,
         )
+
+    def metrics(self) -> str:
+        """The page for /metrics."""
+        return render(
+            collect(
+                calls=self.calls,
+                refused=self._admission.refused,
+                lateness=self.lateness,
+                backends=self.backends.values(),
+            )
+        )
+
+    def _tick(self, now: float, missed: int) -> None:
+        begun = self._world.meter()
+        self.engine.tick(now, missed)
+        self.lateness.note(now, missed, self._world.meter() - begun)
+
+    async def _tell_overload(self) -> None:
+        told = False
+        while True:
+            await asyncio.sleep(JUDGE)
+            it = self.lateness
+            if it.overloaded != told:
+                told = it.overloaded
+                tell = log.warning if told else log.info
+                name = "overloaded" if told else "overload_over"
+                tell(name, late_ms=round(1000 * it.p99, 1), busy=round(it.busy, 2))
 
     async def _is_reachable(self, backend: Backend) -> bool:
         last = backend.last_success

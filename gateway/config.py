@@ -127,6 +127,9 @@ class MediaConfig(Section):
     rtp_timeout: Seconds = 30.0
     # ms, assumed delay at the far end (its jitter buffer) where RTCP does not tell.
     playout_delay: Milliseconds = 60
+    # ms that one packet in a hundred may leave late; while it is more, or while there is no time
+    # left for more sound, new calls are answered 503. 0: they never are.
+    max_lateness: Milliseconds = 20
     # Cancel our own speech out of what the caller's line returns.
     echo: Annotated[Literal["auto", "on", "off"], Later(unless="off")] = "auto"
     # Who may send sound: `sdp`, only the signalled address; `learn`, prefer it, else lock on one

@@ -2,6 +2,7 @@
 
 switchboard.py ●  all calls: who answers, who is called, who is in a call
 admission.py    whether one more call is taken
+lateness.py     how late the ticks are, and when that is too much
 call.py ●       the life of a call: one task group, from INVITE to record
 order.py        a call that a program wants made: checked, and whom it means
 carrier.py      a trunk that calls can be made through, and whom its URIs and numbers mean

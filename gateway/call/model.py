@@ -41,6 +41,8 @@ class Backend:
     max_sessions: int | None = None
     sessions: int = 0
     last_success: float | None = None  # when a session was last ready, for /readyz
+    behind: int = 0  # times that a caller's sound waited too long to be taken
+    lost_ms: int = 0  # of callers' sound that was never taken
 
     @property
     def full(self) -> bool:
