@@ -22,6 +22,7 @@ from .agents import Directory
 from .api.calls import routes
 from .api.metrics import collect, render
 from .api.server import Readiness, Server, application
+from .audio import echo
 from .audio.codec import missing
 from .backends import profile_of, script_of
 from .call.admission import Admission
@@ -33,7 +34,7 @@ from .call.lateness import Lateness
 from .call.model import Backend
 from .call.recording import Recording
 from .call.switchboard import Switchboard
-from .config import Config
+from .config import Config, EchoMode
 from .config_backends import BackendConfig, SimulatorConfig
 from .realtime.client import Connector, connect, probe
 from .rtp.port import PortPool, RtpPorts
@@ -164,6 +165,7 @@ class Gateway:
             media_address=config.media.public_address,
             rtp_timeout=config.media.rtp_timeout,
             playout_delay=config.media.playout_delay / 1000,
+            echo=_echo(config.media.echo),
             transcripts=config.records.transcripts,
             recording=_recorder(config.records.audio),
         )
@@ -388,6 +390,14 @@ def _codecs(names: Iterable[str]) -> list[str]:
         else:
             working.append(name)
     return working or ["PCMA", "PCMU"]
+
+
+def _echo(mode: EchoMode) -> EchoMode:
+    """As configured, where the library for it is here."""
+    if mode != "off" and (reason := echo.missing()):
+        log.warning("echo_missing", reason=reason)
+        return "off"
+    return mode
 
 
 def _recorder(folder: Path | None) -> Callable[[str], Recording] | None:

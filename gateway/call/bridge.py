@@ -408,7 +408,9 @@ class Bridge:
         if start_ms is None:
             return None
         arrived = self.appended.arrived(start_ms + self._how.padding_ms)
-        return None if arrived is None else arrived - self._how.loop_delay - FRAME
+        if arrived is None:
+            return None
+        return arrived - self._line.delay - self._how.loop_delay - FRAME
 
     # -- the keypad
 

@@ -29,6 +29,7 @@ from gateway.rtp.packet import HEADER_BYTES, Packet, encode
 from gateway.sdp.negotiation import Media
 
 from .digits import Digits
+from .echo import Echo
 
 Track = Callable[[Samples, int], None]  # samples and their rate in Hz
 
@@ -50,10 +51,15 @@ class _Piece(NamedTuple):
 
 
 class Downlink:
-    """One call's. `track` records what was sent."""
+    """One call's. `track` records what was sent, `echo` knows it by that."""
 
     def __init__(
-        self, media: Media, playout: Playout, start: Start, track: Track | None = None
+        self,
+        media: Media,
+        playout: Playout,
+        start: Start,
+        track: Track | None = None,
+        echo: Echo | None = None,
     ) -> None:
         self.playout = playout
         self.packets: list[bytes] = []  # what the next tick sends
@@ -63,6 +69,7 @@ class Downlink:
         self.inform: str | None = None  # the key that INFO has to carry now
         self._ring: Signal | None = None  # heard instead of any speech
         self._track = track
+        self._echo = echo
         self.ssrc, self._sequence = start.ssrc, start.sequence
         self._timestamp = start.timestamp  # of the sound of this tick
         self._marker = True
@@ -114,6 +121,8 @@ class Downlink:
             self._tell(self._track)
         if not self.packets:
             return None
+        if self._echo:
+            self._return(self._echo, now)
         count = len(self.packets)
         self.packets_sent += count
         self.octets_sent += sum(map(len, self.packets)) - count * HEADER_BYTES
@@ -218,6 +227,12 @@ class Downlink:
                 track(piece.sound, self._rate)
         elif self.packets or not self._media.sending:  # a key, or nothing
             track(silence(self._frame), self._rate)
+
+    def _return(self, echo: Echo, now: float) -> None:
+        for _, piece in self._leaving:
+            echo.sent(piece.sound, self._rate, now)
+        if not self._leaving:  # a key
+            echo.sent(silence(self._frame), self._rate, now)
 
 
 def _silent(piece: _Piece) -> _Piece:

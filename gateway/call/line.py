@@ -24,6 +24,7 @@ from gateway.rtp.source import Address, SourceRule
 from gateway.sdp.negotiation import Media
 
 from .downlink import Downlink, Start
+from .echo import Echo
 from .record import RtpCounts
 from .uplink import Uplink
 
@@ -44,6 +45,7 @@ class Line:
     `media` is what SDP agreed; `source` says who may send; `playout` holds the model's speech at
     the model's rate, and `model_rate` (Hz) is the rate that the model listens at. `reports` is the
     call's RTCP; None: there is none. `epoch` is the wall clock's time at 0 of `now`, both in s.
+    `echo` takes our voice out of what the caller returns.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class Line:
         now: float,
         tracks: Tracks | None = None,
         reports: Reports | None = None,
+        echo: Echo | None = None,
         epoch: float = 0.0,
     ) -> None:
         self.playout = playout
@@ -65,6 +68,7 @@ class Line:
         self.ignored = 0  # datagrams that are not of this call's sound
         self.last_packet_at = now
         self._epoch = epoch
+        self._echo = echo
         self._passed = RtpCounts()  # while the stream was lent
         self._media = media
         self._digits: dict[int, DigitReceiver] = {}  # by payload type
@@ -76,8 +80,10 @@ class Line:
             now=now,
             noise=start.ssrc,
             track=tracks.caller if tracks else None,
+            stages=[echo] if echo else [],
         )
-        self.downlink = Downlink(media, playout, start, tracks.model if tracks else None)
+        track = tracks.model if tracks else None
+        self.downlink = Downlink(media, playout, start, track, echo)
         self._listen(media)
 
     @property
@@ -127,7 +133,14 @@ class Line:
         """What the model hears since the last call, at its rate; may be empty."""
         for digits in self._digits.values():
             digits.handle_timer(now)
+        if self._echo:
+            self._echo.follow(self.source.target)
         return self.uplink.hear(now)
+
+    @property
+    def delay(self) -> float:
+        """s by which the model hears late what came."""
+        return self._echo.delay if self._echo else 0.0
 
     # -- reports
 

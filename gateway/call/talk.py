@@ -13,7 +13,6 @@ from typing import Literal, Protocol
 from gateway.audio.frame import Samples
 from gateway.audio.playout import Part, Playout
 from gateway.config import AgentConfig
-from gateway.rtp.port import RtpPort
 from gateway.rtp.reports import Reports
 from gateway.rtp.source import SourceRule
 from gateway.sdp.negotiation import Media
@@ -22,12 +21,14 @@ from .behaviour import Behaviour
 from .bridge import Action, Bridge
 from .digits import Digits
 from .downlink import Start
+from .echo import Echo
 from .engine import Leg
 from .exchange import Exchange, Party
 from .keypad import Keypad
 from .line import Line, Tracks
 from .model import Model
 from .record import Record
+from .shield import Shield
 
 HOLD_TIMEOUT = 1800.0  # s without RTP that a call on hold may last (FreeSWITCH's, Asterisk's)
 
@@ -58,14 +59,14 @@ class Talk:
         line: Line,
         bridge: Bridge,
         model: Model,
-        port: RtpPort,
+        shield: Shield,
         owner: Owner,
         *,
         rtp_timeout: float,
     ) -> None:
         self.line = line
         self.bridge = bridge
-        self.leg = Leg(port, line, self)
+        self.leg = Leg(shield.port, line, self, shield)
         self._model = model
         self._owner = owner
         self._rtp_timeout = rtp_timeout
@@ -114,6 +115,7 @@ class Talk:
     def move(self, source: SourceRule) -> None:
         """Follow the call to another telephone; what is agreed with it comes by `renegotiate`."""
         self.leg.reconnect()
+        self.leg.shield.forget()
         self.line.source = source
 
     def broke(self, error: Exception) -> None:
@@ -130,6 +132,7 @@ class Talk:
         """Follow a re-INVITE."""
         self.leg.reconnect()
         self.line.renegotiate(media, now)
+        self.leg.shield.agree(media.security, self.line.source, now)
 
     @property
     def silent_at(self) -> float | None:
@@ -162,6 +165,7 @@ class Talk:
             "deltas_broken": line.playout.broken,
             "appends_dropped": model.dropped,
             "messages_broken": model.broken,
+            **self.leg.shield.irregularities(),
             **model.session.counts,
         }
         return {name: count for name, count in counts.items() if count}
@@ -171,6 +175,7 @@ class Talk:
         self.bridge.close()
         playout = self.line.playout
         record.rtp = self.line.counts()
+        record.encryption = self.leg.shield.suite
         record.usage.audio_out_s = round(playout.sent_total / playout.rate, 2)
         record.usage.audio_in_s = round(self.bridge.appended.seconds, 2)
 
@@ -194,6 +199,7 @@ def make_line(
         now=now,
         tracks=tracks,
         reports=reports,
+        echo=None if exchange.echo == "off" else Echo(exchange.echo),
         epoch=exchange.wall() - now,
     )
 

@@ -297,6 +297,7 @@ class World:
     """What a call takes of the exchange here."""
 
     playout_delay = 0.06
+    echo = "off"
 
     def wall(self) -> float:
         return 1_800_000_000.0
