@@ -14,6 +14,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 import structlog
@@ -37,6 +38,7 @@ from .call.switchboard import Switchboard
 from .config import Config, EchoMode
 from .config_backends import BackendConfig, SimulatorConfig
 from .realtime.client import Connector, connect, probe
+from .rtp import dtls
 from .rtp.port import PortPool, RtpPorts
 from .simulator.server import SimulatorServer
 from .sip.address import Uri
@@ -150,6 +152,8 @@ class Gateway:
         )
         if config.records.audio is not None:
             config.records.audio.mkdir(parents=True, exist_ok=True)
+        encryption = config.media.encryption
+        made = datetime.fromtimestamp(world.wall(), UTC)
         exchange = Exchange(
             endpoint=self.endpoint,
             act=self.transport.act,
@@ -163,6 +167,8 @@ class Gateway:
             host=self.ways.host,
             codecs=_codecs(config.media.codecs),
             media_address=config.media.public_address,
+            encryption=encryption,
+            identity=None if encryption == "none" else dtls.Identity(made),
             rtp_timeout=config.media.rtp_timeout,
             playout_delay=config.media.playout_delay / 1000,
             echo=_echo(config.media.echo),

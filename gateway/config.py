@@ -120,10 +120,9 @@ class MediaConfig(Section):
         "PCMA",
         "PCMU",
     )
-    # SDES or DTLS-SRTP, as offered. `required` refuses calls without it.
-    encryption: Annotated[Literal["none", "optional", "required"], Later(unless="none")] = (
-        "optional"
-    )
+    # SDES or DTLS-SRTP, as offered; our own offers are of SDES. `required` refuses calls without
+    # either, `none` those with nothing else.
+    encryption: Literal["none", "optional", "required"] = "optional"
     # s without any packet before the call is ended; 0: never.
     rtp_timeout: Seconds = 30.0
     # ms, assumed delay at the far end (its jitter buffer) where RTCP does not tell.

@@ -19,6 +19,7 @@ uplink.py       the caller's packets as sound for the model: order, codec, gaps,
 echo.py         our own voice, taken out of what the model hears
 transcoder.py   from one codec into another, packet for packet
 downlink.py     the model's speech as packets for the caller: ring-back, keys, packet times
+shield.py       a media port and what protects it, and the turns of all DTLS handshakes
 privacy.py      how what the media port sends and hears is protected
 errands.py      what the model asked for and is not done yet
 transfers.py    who a call is with changes: by the model's wish or the peer's

@@ -3,7 +3,7 @@
 In each tick, in this order:
 
 1. send the packets that the last tick prepared: pacing is the timer plus a microsecond a call
-2. read what arrived, of all calls, from one poll
+2. read what arrived, of all calls, from one poll; take some steps of DTLS handshakes
 3. give the model what its callers said: the calls whose append is due in this tick
 4. decode deltas, emptiest playout first, until the time budget is spent
 5. prepare the next packets
@@ -33,6 +33,7 @@ from gateway.rtp.port import RtpPort, RtpPorts
 from .digits import Digits
 from .line import Line
 from .relay import Relay, Side
+from .shield import Handshakes, Shield
 
 TICK = FRAME_MS / 1000  # s
 APPEND_TICKS = 2  # an append holds 40 ms: 20 ms cost a third more, longer saves little
@@ -67,10 +68,13 @@ class Listener(Protocol):
 
 
 class Leg:
-    """A call on the engine: its port, its line, and who listens."""
+    """A call on the engine: its port and what protects it, its line, and who listens."""
 
-    def __init__(self, port: RtpPort, line: Line, listener: Listener) -> None:
+    def __init__(
+        self, port: RtpPort, line: Line, listener: Listener, shield: Shield | None = None
+    ) -> None:
         self.port = port
+        self.shield = shield or Shield(port)
         self.line = line
         self.listener = listener
         self._spoke = False
@@ -85,9 +89,11 @@ class Leg:
     def transmit(self, now: float) -> None:
         """Send the prepared packets, and count them as heard."""
         line, target = self.line.downlink, self.line.source.target
+        if not self.shield.ready:
+            return  # speech waits for the keys
         if target is not None:
             for packet in line.packets:
-                self.port.send(packet, target)
+                self.shield.send(packet, target)
         begun = line.sent(now)
         if line.keys is not None:
             self._follow(line.keys, now)
@@ -97,6 +103,13 @@ class Leg:
         if self._spoke and line.playout.idle:
             self._spoke = False
             self.listener.drained(now)
+
+    def prepare(self) -> None:
+        """Make what the next tick sends; time passes while there are no keys for it."""
+        if self.shield.ready:
+            self.line.downlink.prepare()
+        else:
+            self.line.downlink.skip(1)
 
     def _follow(self, keys: Digits, now: float) -> None:
         """Tell how far the keys are."""
@@ -112,7 +125,10 @@ class Leg:
         """Read the port empty."""
         line = self.line
         for data, source in self.port.receive():
-            for digit in line.receive(data, source, now):
+            opened = self.shield.open(data, source)
+            if opened is None:
+                continue
+            for digit in line.receive(opened, source, now):
                 self.listener.pressed(digit, now)
         if line.source.locked and not self._connected and line.source.target is not None:
             self._connected = True  # the kernel drops everybody else's packets from here on
@@ -135,17 +151,15 @@ class Leg:
         """Send RTCP, by RTP's port or by the next one."""
         if (target := self.line.control_target) is None:
             return
-        if self.line.media.control.mux:
-            self.port.send(data, target)
-        else:
-            self.port.send_control(data, target)
+        self.shield.send_control(data, target, mux=self.line.media.control.mux)
 
 
 class _End:
     """One port of a joint, and whom it belongs to."""
 
-    def __init__(self, port: RtpPort, side: Side) -> None:
-        self.port = port
+    def __init__(self, shield: Shield, side: Side) -> None:
+        self.shield = shield
+        self.port = shield.port
         self.side = side
         self.connected = False
         self.budget = BURST
@@ -162,8 +176,8 @@ class Joint:
     def __init__(
         self,
         relay: Relay,
-        caller: RtpPort,
-        target: RtpPort,
+        caller: Shield,
+        target: Shield,
         *,
         clock: Callable[[], float],
         broke: Callable[[Exception], None],
@@ -207,9 +221,12 @@ class Joint:
             now = self._clock()
             for data, source in end.port.receive():
                 end.budget -= 1
-                passed = self.relay.pass_on(end.side, data, source, now)
+                opened = end.shield.open(data, source)
+                if opened is None:
+                    continue
+                passed = self.relay.pass_on(end.side, opened, source, now)
                 if passed is not None and other.side.source.target is not None:
-                    other.port.send(passed, other.side.source.target)
+                    other.shield.send(passed, other.side.source.target)
             rule = end.side.source
             if rule.locked and not end.connected and rule.target is not None:
                 end.connected = True  # the kernel drops everybody else's packets from here on
@@ -231,6 +248,7 @@ class Engine:
     """Runs the sound of every call. `meter` is the clock of the decoding budget, in seconds."""
 
     def __init__(self, ports: RtpPorts, meter: Callable[[], float]) -> None:
+        self.handshakes = Handshakes()
         self._ports = ports
         self._meter = meter
         self._legs: dict[RtpPort, Leg] = {}
@@ -242,7 +260,7 @@ class Engine:
         """Begin to run a call's sound; its first packet leaves with the next tick."""
         self._legs[leg.port] = leg
         min(self._cohorts, key=len).append(leg)
-        leg.line.downlink.prepare()
+        leg.prepare()
 
     def remove(self, leg: Leg) -> bool:
         """Stop running a call's sound; False, and harmless, when it was not running."""
@@ -271,6 +289,7 @@ class Engine:
         self._each(legs, lambda leg: leg.transmit(now))
         readable = [self._legs[port] for port in self._ports.poll() if port in self._legs]
         self._each(readable, lambda leg: leg.receive(now))
+        self.handshakes.tick(now)
         due = list(self._cohorts[self._ticks % APPEND_TICKS])
         self._each(due, lambda leg: leg.append(now))
         self._each(self._hungry(), self._decode)
@@ -292,7 +311,7 @@ class Engine:
     def _prepare(leg: Leg, missed: int) -> None:
         if missed:
             leg.line.downlink.skip(missed)
-        leg.line.downlink.prepare()
+        leg.prepare()
 
     def _each(self, legs: Sequence[Leg], step: Callable[[Leg], None]) -> None:
         """Run a step of every call; one that fails is taken off and told, the others go on."""

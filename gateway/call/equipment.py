@@ -21,6 +21,7 @@ from .model import Backend, Listener, Model
 from .prepare import open_port, reach_model
 from .record import Record
 from .recording import Recording
+from .shield import Shield
 from .talk import Owner, Talk, make_bridge, make_line
 
 
@@ -68,7 +69,9 @@ class Equipment:
             self._recording.paused = True
         line = make_line(media, self.model, party, x, self._recording)
         bridge = make_bridge(line, self.model, agent, party, x, self._record)
-        self.talk = Talk(line, bridge, self.model, self.port, owner, rtp_timeout=x.rtp_timeout)
+        shield = Shield(self.port, x.identity, x.engine.handshakes, owner.failed)
+        self.talk = Talk(line, bridge, self.model, shield, owner, rtp_timeout=x.rtp_timeout)
+        shield.agree(media.security, line.source, x.clock())
         x.engine.add(self.talk.leg)
         return self.talk
 
@@ -83,6 +86,7 @@ class Equipment:
         """No packet leaves any more."""
         if self.talk and self._x.engine.remove(self.talk.leg):
             self.talk.leg.leave(self._x.clock())
+            self.talk.leg.shield.close()
 
     async def close(self, *, announced: bool, log: structlog.stdlib.BoundLogger) -> None:
         """Give back everything, and complete the record; a fault in one step stops no other.
@@ -113,3 +117,5 @@ class Equipment:
             self.talk.complete(self._record)
             if counts := self.talk.irregularities():
                 log.info("call_irregular", **counts)
+            if reason := self.talk.leg.shield.failure:
+                log.warning("encryption_failed", reason=reason)

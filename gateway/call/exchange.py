@@ -12,7 +12,9 @@ from typing import Literal, Protocol
 
 from gateway.realtime.client import Connector
 from gateway.rtp.dtls import Identity
+from gateway.rtp.dtls import Identity
 from gateway.rtp.port import RtpPorts
+from gateway.sdp.security import Encryption
 from gateway.sdp.security import Encryption
 from gateway.sip.digest import Credentials
 from gateway.sip.endpoint import Endpoint
@@ -46,6 +48,8 @@ class Exchange:
     host: Callable[[str], Awaitable[str]]  # ours, on the way to a URI; OSError: there is none
     codecs: Sequence[str] = ("PCMA", "PCMU")
     media_address: str | None = None  # written into SDP; None: the route's
+    encryption: Encryption = "none"  # of the sound
+    identity: Identity | None = None  # our certificate; None: DTLS is not spoken
     encryption: Encryption = "none"  # of the sound
     identity: Identity | None = None  # our certificate; None: DTLS is not spoken
     rtp_timeout: float = 30.0  # s; 0: never

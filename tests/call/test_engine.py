@@ -17,6 +17,7 @@ from gateway.call.digits import Digits
 from gateway.call.downlink import Start
 from gateway.call.engine import BURST, CATCH_UP, Engine, Joint, Leg, TimerDescriptor
 from gateway.call.relay import Relay, Side
+from gateway.call.shield import Shield
 from gateway.rtp import rtcp
 from gateway.rtp.packet import Packet, encode, is_rtcp, parse
 from gateway.rtp.reports import Reports
@@ -350,8 +351,8 @@ class Joined:
         self.errors: list[Exception] = []
         self.joint = Joint(
             self.relay,
-            self.caller,
-            self.target,
+            Shield(self.caller),
+            Shield(self.target),
             clock=lambda: self.bench.now,
             broke=self.errors.append,
         )
