@@ -15,7 +15,6 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 
 import structlog
 
@@ -33,9 +32,10 @@ from .call.exchange import Exchange
 from .call.journal import Journal
 from .call.lateness import Lateness
 from .call.model import Backend
-from .call.recording import Recording
+from .call.recorder import Recorder
+from .call.sound_file import FORMATS, opus_missing
 from .call.switchboard import Switchboard
-from .config import Config, EchoMode
+from .config import Config, EchoMode, RecordsConfig
 from .config_backends import BackendConfig, SimulatorConfig
 from .realtime.client import Connector, connect, probe
 from .rtp import dtls
@@ -150,8 +150,10 @@ class Gateway:
             directory=self.directory,
             credentials=self._credentials,
         )
-        if config.records.audio is not None:
-            config.records.audio.mkdir(parents=True, exist_ok=True)
+        recorder = _recorder(config.records, self._loop.time)
+        if recorder:
+            recorder.start()
+            stack.callback(recorder.close)
         encryption = config.media.encryption
         made = datetime.fromtimestamp(world.wall(), UTC)
         exchange = Exchange(
@@ -173,7 +175,7 @@ class Gateway:
             playout_delay=config.media.playout_delay / 1000,
             echo=_echo(config.media.echo),
             transcripts=config.records.transcripts,
-            recording=_recorder(config.records.audio),
+            recorder=recorder,
         )
         self.switchboard = Switchboard(
             self.directory,
@@ -406,5 +408,12 @@ def _echo(mode: EchoMode) -> EchoMode:
     return mode
 
 
-def _recorder(folder: Path | None) -> Callable[[str], Recording] | None:
-    return None if folder is None else lambda call_id: Recording(folder / f"{call_id}.wav")
+def _recorder(records: RecordsConfig, clock: Callable[[], float]) -> Recorder | None:
+    if records.audio is None:
+        return None
+    kind = records.audio_format
+    if kind == "opus" and (reason := opus_missing()):
+        log.warning("codec_missing", codec="opus", reason=reason)
+        kind = "wav"
+    records.audio.mkdir(parents=True, exist_ok=True)
+    return Recorder(records.audio, FORMATS[kind], clock)

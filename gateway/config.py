@@ -333,8 +333,10 @@ class RecordsConfig(Section):
     calls: Annotated[Maybe[Path], Example("calls.jsonl")] = Path("calls.jsonl")
     # Whether what was said is in it.
     transcripts: bool = False
-    # A folder: a two-track WAV of each call; null: none.
+    # A folder: both voices of each call, a track each; null: none.
     audio: Annotated[Maybe[Path], Example("recordings")] = None
+    # wav, or opus: in Ogg, a fifth to a tenth of the size.
+    audio_format: Literal["wav", "opus"] = "wav"
 
 
 class LogConfig(Section):

@@ -30,6 +30,7 @@ onward.py       where a call may be transferred to, and how it gets there
 relay.py        two parties of a call joined, packet for packet
 digits.py       the keys that the model presses, a step each 20 ms
 model.py ●      the model's end: a session on a connection
+backlog.py      what waits while its socket takes nothing
 bridge.py       the decisions: barge-in, truncate, greeting, keypad, tools, end
 behaviour.py    how an agent answers the phone, as far as the bridge decides it
 keypad.py       single digits become entries
@@ -39,5 +40,8 @@ turns.py        how long each answer took
 transcript.py   who said what, of the assistant only what was heard
 record.py       what is known of a call when it is over
 journal.py ●    the file of records
-recording.py ●  a two-track WAV of a call
+alignment.py    a voice's pieces, each with its time, as one track
+sound_file.py ● two tracks on the disk: WAV, or Opus in Ogg
+recording.py ●  both voices of a call, from the tick to a file
+recorder.py ●   the thread that writes all recordings
 """

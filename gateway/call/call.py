@@ -232,8 +232,7 @@ class Call:
         """Let the two ends hear each other."""
         self._began, now = True, self._x.clock()
         talk = self._join()
-        if recording := self._held.record():
-            self.start(recording.keep())
+        self._held.record()
         talk.begin(now)
         self._log.info("call_began", codec=self.record.codec)
         self.act(talk.bridge.open(now))
