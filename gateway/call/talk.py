@@ -27,7 +27,7 @@ from .exchange import Exchange, Party
 from .keypad import Keypad
 from .line import Line, Tracks
 from .model import Model
-from .record import Record
+from .record import Appends, Record
 from .shield import Shield
 
 HOLD_TIMEOUT = 1800.0  # s without RTP that a call on hold may last (FreeSWITCH's, Asterisk's)
@@ -80,8 +80,9 @@ class Talk:
 
     def heard(self, samples: Samples, now: float) -> None:
         """Give the model the caller's sound."""
-        if self._begun and self._model.append(samples):
-            self.bridge.appended.add(len(samples), now)
+        if self._begun:
+            for count, came in self._model.append(samples, now):
+                self.bridge.appended.add(count, came)
 
     def pressed(self, digit: str, now: float) -> None:
         """The caller pressed a key: RFC 4733."""
@@ -163,7 +164,8 @@ class Talk:
             "datagrams_ignored": line.ignored,
             "speech_late": line.playout.underruns,
             "deltas_broken": line.playout.broken,
-            "appends_dropped": model.dropped,
+            "appends_behind": model.backlog.behind,
+            "appends_lost_ms": model.backlog.lost_ms,
             "messages_broken": model.broken,
             **self.leg.shield.irregularities(),
             **model.session.counts,
@@ -178,6 +180,8 @@ class Talk:
         record.encryption = self.leg.shield.suite
         record.usage.audio_out_s = round(playout.sent_total / playout.rate, 2)
         record.usage.audio_in_s = round(self.bridge.appended.seconds, 2)
+        backlog = self._model.backlog
+        record.appends = Appends(backlog.behind, backlog.lost_ms)
 
 
 def make_line(
