@@ -31,7 +31,6 @@ relay.py        two parties of a call joined, packet for packet
 digits.py       the keys that the model presses, a step each 20 ms
 model.py ●      the model's end: a session on a connection
 backlog.py      what waits while its socket takes nothing
-backlog.py      what waits while its socket takes nothing
 bridge.py       the decisions: barge-in, truncate, greeting, keypad, tools, end
 behaviour.py    how an agent answers the phone, as far as the bridge decides it
 keypad.py       single digits become entries

@@ -32,6 +32,7 @@ from gateway.realtime.session import Session, Settings, is_benign, is_fatal
 
 from .backlog import Backlog
 
+
 @dataclass(slots=True)
 class Backend:
     """A model that answers: how to reach it, and how many sessions it may have at once."""
