@@ -70,6 +70,13 @@ class MemoryModel:
         self._stall = stall
         self._dice = random.Random(seed)
         self.links: list[_Link] = []
+        self.reads = True
+
+    def read_on(self) -> None:
+        """Read again, first what came while `reads` was False."""
+        self.reads = True
+        for link in self.links:
+            link.read()
 
     async def connect(
         self,
@@ -133,7 +140,8 @@ class _Link:
         on_message: Callable[[str | bytes], None],
         on_close: Callable[[int, str], None],
     ) -> None:
-        self.backlog = 0
+        self.backlog = 0  # bytes that the server has not read
+        self._unread: list[bytes] = []
         self.conversation = conversation
         self._model = model
         self._on_message = on_message
@@ -153,8 +161,17 @@ class _Link:
             return
         now = self._loop.time()
         self._model.heard.append((now, json.loads(text)))
-        self._up = max(self._up, now + self._model.delay)
-        self._loop.call_at(self._up, self._receive, text)
+        if not self._model.reads:
+            self._unread.append(text)
+            self.backlog += len(text)
+            return
+        self._carry(text)
+
+    def read(self) -> None:
+        """The server takes what waits."""
+        waiting, self._unread, self.backlog = self._unread, [], 0
+        for text in waiting:
+            self._carry(text)
 
     def close(self, code: int = 1000) -> None:
         self._end()
@@ -168,6 +185,10 @@ class _Link:
     def say(self, text: str) -> None:
         """The server says something of its own."""
         self._deliver(text)
+
+    def _carry(self, text: bytes) -> None:
+        self._up = max(self._up, self._loop.time() + self._model.delay)
+        self._loop.call_at(self._up, self._receive, text)
 
     def _end(self) -> None:
         if not self.closed:
