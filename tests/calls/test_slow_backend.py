@@ -1,4 +1,4 @@
-"""A backend that stops reading: the caller hears on, little waits, and after it all is as before."""
+"""A backend that stops reading: the caller hears on, little waits, then all is as before."""
 
 from __future__ import annotations
 
