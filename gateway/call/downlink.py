@@ -76,6 +76,7 @@ class Downlink:
         self._waiting: list[_Piece] = []  # too short for a packet, or from before a hold
         self._leaving: list[tuple[int, _Piece]] = []  # timestamps and sound of `packets`
         self._rate = 0
+        self._paused = False  # when the sound of this tick was made
         self.use(media)
 
     @property
@@ -108,7 +109,8 @@ class Downlink:
     def prepare(self) -> None:
         """Make the packets that the next tick sends."""
         self._timestamp = (self._timestamp + self._tick_units) & 0xFFFFFFFF
-        if not self._media.sending:
+        self._paused = not self._media.sending
+        if self._paused:
             return
         if len(self._waiting) < self._pieces:
             self._make()
@@ -225,7 +227,7 @@ class Downlink:
         if self._leaving:
             for _, piece in self._leaving:
                 track(piece.sound, self._rate)
-        elif self.packets or not self._media.sending:  # a key, or nothing
+        elif self.packets or self._paused or not self._media.sending:  # a key, or nothing
             track(silence(self._frame), self._rate)
 
     def _return(self, echo: Echo, now: float) -> None:
