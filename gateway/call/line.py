@@ -142,6 +142,14 @@ class Line:
         """s by which the model hears late what came."""
         return self._echo.delay if self._echo else 0.0
 
+    def loop_delay(self, playout_delay: float) -> float:
+        """s from our sound's leaving until the model has what the caller says as she hears it.
+
+        `playout_delay` (s) is that of her telephone, where it does not tell.
+        """
+        there_and_back = self.reports.loop_delay(playout_delay) if self.reports else playout_delay
+        return there_and_back + self.delay
+
     # -- reports
 
     @property

@@ -225,7 +225,7 @@ def make_bridge(
         keypad_interrupts=agent.keypad.interrupts,
         cancels_on_speech=session.cancels_on_speech,
         padding_ms=int((session.turn_detection or {}).get("prefix_padding_ms", 300)),
-        loop_delay=exchange.playout_delay,
+        playout_delay=exchange.playout_delay,
         cumulative_transcripts=profile.cumulative_transcripts,
     )
     keypad = Keypad(
