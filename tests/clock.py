@@ -308,6 +308,7 @@ class MemoryPort:
         self._arrived: list[tuple[bytes, Address]] = []
         self._peer: Address | None = None
         self._arrival: Callable[[], None] | None = None
+        self.refused = self.failed = 0
         self.address = network.open((host, 0), self._take)
         self._control = network.open((host, self.address[1] + 1), self._take_control)
 

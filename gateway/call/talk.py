@@ -161,6 +161,8 @@ class Talk:
         counts = {
             "rtp_from_elsewhere": line.source.rejected,
             "rtp_out_of_sequence": line.source.implausible,
+            "rtp_refused": self.leg.port.refused,
+            "rtp_not_sent": self.leg.port.failed,
             "datagrams_ignored": line.ignored,
             "speech_late": line.playout.underruns,
             "deltas_broken": line.playout.broken,

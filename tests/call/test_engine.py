@@ -39,6 +39,7 @@ class Port:
         self.connected: tuple[str, int] | None = None
         self.watcher: Callable[[], None] | None = None
         self.fault: Exception | None = None
+        self.refused = self.failed = 0
         self.control: list[tuple[bytes, tuple[str, int]]] = []  # RTCP that left, and for whom
 
     def send(self, data: bytes, target: tuple[str, int]) -> bool:

@@ -73,6 +73,7 @@ class Port:
 
     def __init__(self) -> None:
         self.connected: tuple[str, int] | None = None
+        self.refused = self.failed = 0
 
     def send_control(self, data: bytes, target: tuple[str, int]) -> bool:
         return True
