@@ -259,6 +259,7 @@ class Gateway:
         return render(
             collect(
                 calls=self.calls,
+                tasks=len(asyncio.all_tasks()),
                 refused=self._admission.refused,
                 lateness=self.lateness,
                 backends=self.backends.values(),

@@ -29,6 +29,7 @@ class Metric(NamedTuple):
 def collect(
     *,
     calls: int,
+    tasks: int,
     refused: Mapping[str, int],
     lateness: Lateness,
     backends: Iterable[Backend],
@@ -37,6 +38,7 @@ def collect(
     known = list(backends)
     return [
         _gauge("gateway_calls", "Calls in progress.", calls),
+        _gauge("gateway_tasks", "Tasks of the event loop.", tasks),
         Metric(
             "gateway_calls_refused_total",
             "counter",

@@ -18,7 +18,9 @@ def backend(name: str) -> Backend:
 
 def page(lateness: Lateness, *backends: Backend) -> list[str]:
     refused = {"overload": 3, "max_calls": 1}
-    metrics = collect(calls=7, refused=refused, lateness=lateness, backends=backends)
+    metrics = collect(
+        calls=7, tasks=30, refused=refused, lateness=lateness, backends=backends
+    )
     return render(metrics).splitlines()
 
 
@@ -44,6 +46,7 @@ def test_all_of_them_can_be_read() -> None:
 def test_calls_and_refusals() -> None:
     lines = page(Lateness(0.02))
     assert "gateway_calls 7" in lines
+    assert "gateway_tasks 30" in lines
     assert 'gateway_calls_refused_total{cause="overload"} 3' in lines
     assert "gateway_overloaded 0" in lines
 
