@@ -18,9 +18,7 @@ def backend(name: str) -> Backend:
 
 def page(lateness: Lateness, *backends: Backend) -> list[str]:
     refused = {"overload": 3, "max_calls": 1}
-    metrics = collect(
-        calls=7, tasks=30, refused=refused, lateness=lateness, backends=backends
-    )
+    metrics = collect(calls=7, tasks=30, refused=refused, lateness=lateness, backends=backends)
     return render(metrics).splitlines()
 
 
