@@ -198,7 +198,7 @@ async def service(seconds: int, rate: int, folder: Path) -> None:
             "max_calls": 10_000,
             "max_calls_per_second": 10_000,
         },
-        "media": {"listen": HOST, "ports": "10000-31998"},
+        "media": {"listen": HOST, "ports": "10000-31998", "max_lateness": 0},
         "backends": {"stub": backend},
         "agents": {"a": {"backend": "stub"}},
         "records": {"calls": str(folder / "calls.jsonl")},
