@@ -130,23 +130,22 @@ class Model:
 
         Returns what left by now: samples, and when they had come.
         """
-        if self._connection is None:
+        if (connection := self._connection) is None:
             return []
         data = self._law.encode(samples) if self._law else samples.astype("<i2").tobytes()
-        self._queue(data, now)
+        self._queue(data, now, connection.backlog)
         given: list[tuple[int, float]] = []
-        while pieces := self.backlog.take(self._connection.backlog):
+        while pieces := self.backlog.take(connection.backlog):
             self.session.append(b"".join([piece.data for piece in pieces]))
             self._flush()
             given += [(len(piece.data) // self._sample_bytes, piece.came) for piece in pieces]
         return given
 
-    def _queue(self, data: bytes, now: float) -> None:
+    def _queue(self, data: bytes, now: float, unsent: int) -> None:
         """Let sound wait behind what waits already, and count what is too much."""
-        assert self._connection
         backlog, backend = self.backlog, self.backend
         behind, losses, lost_ms = backlog.behind, backlog.losses, backlog.lost_ms
-        backlog.push(data, now, self._connection.backlog)
+        backlog.push(data, now, unsent)
         backend.behind += backlog.behind - behind
         backend.lost_ms += backlog.lost_ms - lost_ms
         if backlog.losses > losses:  # this is the tick: nothing is logged in it
