@@ -139,6 +139,8 @@ class Leg:
         samples = self.line.hear(now)
         if len(samples):
             self.listener.heard(samples, now)
+        for digit in self.line.pressed():
+            self.listener.pressed(digit, now)
         if told := self.line.report(now):
             self._control(told)
 

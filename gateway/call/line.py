@@ -26,6 +26,7 @@ from gateway.sdp.negotiation import Media
 from .downlink import Downlink, Start
 from .echo import Echo
 from .record import RtpCounts
+from .tones import Tones
 from .uplink import Uplink
 
 
@@ -45,7 +46,7 @@ class Line:
     `media` is what SDP agreed; `source` says who may send; `playout` holds the model's speech at
     the model's rate, and `model_rate` (Hz) is the rate that the model listens at. `reports` is the
     call's RTCP; None: there is none. `epoch` is the wall clock's time at 0 of `now`, both in s.
-    `echo` takes our voice out of what the caller returns.
+    `echo` takes our voice out of what the caller returns, `tones` hears her keys as sound.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class Line:
         tracks: Tracks | None = None,
         reports: Reports | None = None,
         echo: Echo | None = None,
+        tones: Tones | None = None,
         epoch: float = 0.0,
     ) -> None:
         self.playout = playout
@@ -69,6 +71,7 @@ class Line:
         self.last_packet_at = now
         self._epoch = epoch
         self._echo = echo
+        self._tones = tones
         self._passed = RtpCounts()  # while the stream was lent
         self._media = media
         self._digits: dict[int, DigitReceiver] = {}  # by payload type
@@ -80,7 +83,7 @@ class Line:
             now=now,
             noise=start.ssrc,
             track=tracks.caller if tracks else None,
-            stages=[echo] if echo else [],
+            stages=[stage for stage in (tones, echo) if stage],
         )
         track = tracks.model if tracks else None
         self.downlink = Downlink(media, playout, start, track, echo)
@@ -127,7 +130,8 @@ class Line:
         pressed = keys.receive(packet, now) if keys else []
         if not self.uplink.receive(packet, now) and keys is None:
             self.ignored += 1  # what was never agreed
-        return [digit.digit for digit in pressed if not digit.ended]
+        begun = [digit.digit for digit in pressed if not digit.ended]
+        return self._tones.beside(begun, now) if begun and self._tones else begun
 
     def hear(self, now: float) -> Samples:
         """What the model hears since the last call, at its rate; may be empty."""
@@ -135,7 +139,13 @@ class Line:
             digits.handle_timer(now)
         if self._echo:
             self._echo.follow(self.source.target)
+        if self._tones and self.downlink.keys:
+            self._tones.press(now)
         return self.uplink.hear(now)
+
+    def pressed(self) -> list[str]:
+        """The digits that were heard as tones since the last call."""
+        return self._tones.take() if self._tones else []
 
     @property
     def delay(self) -> float:

@@ -29,6 +29,7 @@ from .line import Line, Tracks
 from .model import Model
 from .record import Appends, Record
 from .shield import Shield
+from .tones import Tones
 
 HOLD_TIMEOUT = 1800.0  # s without RTP that a call on hold may last (FreeSWITCH's, Asterisk's)
 
@@ -85,7 +86,7 @@ class Talk:
                 self.bridge.appended.add(count, came)
 
     def pressed(self, digit: str, now: float) -> None:
-        """The caller pressed a key: RFC 4733."""
+        """The caller pressed a key: RFC 4733, or a tone."""
         self._press("rtp", digit, now)
 
     def informed(self, digit: str, now: float) -> None:
@@ -206,6 +207,7 @@ def make_line(
         tracks=tracks,
         reports=reports,
         echo=None if exchange.echo == "off" else Echo(exchange.echo),
+        tones=Tones() if party.inband_digits else None,
         epoch=exchange.wall() - now,
     )
 
