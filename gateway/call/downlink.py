@@ -77,6 +77,7 @@ class Downlink:
         self._leaving: list[tuple[int, _Piece]] = []  # timestamps and sound of `packets`
         self._rate = 0
         self._paused = False  # when the sound of this tick was made
+        self._made_at = 0  # its rate, Hz
         self.use(media)
 
     @property
@@ -109,7 +110,7 @@ class Downlink:
     def prepare(self) -> None:
         """Make the packets that the next tick sends."""
         self._timestamp = (self._timestamp + self._tick_units) & 0xFFFFFFFF
-        self._paused = not self._media.sending
+        self._paused, self._made_at = not self._media.sending, self._rate
         if self._paused:
             return
         if len(self._waiting) < self._pieces:
@@ -226,13 +227,13 @@ class Downlink:
     def _tell(self, track: Track) -> None:
         if self._leaving:
             for _, piece in self._leaving:
-                track(piece.sound, self._rate)
+                track(piece.sound, self._made_at)
         elif self.packets or self._paused or not self._media.sending:  # a key, or nothing
             track(silence(self._frame), self._rate)
 
     def _return(self, echo: Echo, now: float) -> None:
         for _, piece in self._leaving:
-            echo.sent(piece.sound, self._rate, now)
+            echo.sent(piece.sound, self._made_at, now)
         if not self._leaving:  # a key
             echo.sent(silence(self._frame), self._rate, now)
 
