@@ -31,6 +31,7 @@ from tests.calls.returning import Monologue, Returning, caller
 from tests.clock import Network, run
 
 from .digits import WORDS
+from .table import Figure, show
 
 LOSSES, DELAYS = (12.0, 20.0, 30.0), (0.06, 0.2, 0.4, 0.6)
 STARTED = "input_audio_buffer.speech_started"
@@ -152,7 +153,12 @@ def main() -> int:
         )
         total += false
         late += len(times) - sum(it <= 300 for it in heard)
-    print(f"false events: {total}; interruptions not heard within 300 ms: {late}")
+    show(
+        [
+            Figure("false barge-ins by echo", total, "", 0),
+            Figure("interruptions not heard within 300 ms", late, "", 0),
+        ]
+    )
     return 0
 
 
