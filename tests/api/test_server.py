@@ -54,6 +54,29 @@ def asking(
     return asyncio.run(main())
 
 
+def test_metrics_are_text_behind_the_token() -> None:
+    """Prometheus' exposition format, version 0.0.4; it sends a token where it is given one."""
+
+    async def main() -> list[tuple[int, str, str]]:
+        app = application(saying(READY), token=TOKEN, metrics=lambda: "gateway_calls 3\n")
+        server = await Server.open(app, "127.0.0.1", 0)
+        answers = []
+        try:
+            async with aiohttp.ClientSession() as session:
+                for headers in ({}, {"Authorization": f"Bearer {TOKEN}"}):
+                    url = f"{server.url}/metrics"
+                    async with session.get(url, headers=headers) as response:
+                        kind = response.headers["Content-Type"]
+                        answers.append((response.status, kind, await response.text()))
+        finally:
+            await server.close()
+        return answers
+
+    refused, shown = asyncio.run(main())
+    assert refused[0] == 401
+    assert shown == (200, "text/plain; version=0.0.4; charset=utf-8", "gateway_calls 3\n")
+
+
 class TestHealth:
     """Design §4: `/healthz`, the process lives; `/readyz`, it takes calls."""
 
