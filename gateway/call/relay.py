@@ -165,13 +165,14 @@ class Side:
         if payload is None:
             self._stream.skip(packet)
             return None
-        payload_type, data = payload
+        payload_type, data, later = payload
         used = media.accepted.get(packet.payload_type)
         clock_rate = used.clock_rate if used else media.event_clock_rate
         sequence, timestamp, ssrc, fresh = self._stream.place(packet, clock_rate, now)
         self.sent += 1
         if key := self._key(sequence, timestamp, ssrc):
             return encode(key)
+        timestamp = (timestamp + later) & 0xFFFFFFFF
         return encode(Packet(payload_type, sequence, timestamp, ssrc, data, packet.marker or fresh))
 
     def press(self, key: str) -> bool:
@@ -207,21 +208,24 @@ class Side:
         self._pressing = pressing if pressing.busy else None
         return packet
 
-    def _payload(self, packet: Packet, media: Media) -> tuple[int, bytes] | None:
-        """Payload type and payload; None where this party has no form for it."""
+    def _payload(self, packet: Packet, media: Media) -> tuple[int, bytes, int] | None:
+        """Payload type, payload, and by how much its timestamp is later than the other's.
+
+        None where this party has no form for it.
+        """
         ours = self._media
         if used := media.accepted.get(packet.payload_type):
             if used.name == ours.codec.name:
-                return ours.codec.payload_type, packet.payload
+                return ours.codec.payload_type, packet.payload, 0
             if used.name not in self._transcoders:
                 made = Transcoder(codec(used.name), codec(ours.codec.name))
                 self._transcoders[used.name] = made
             sound = self._transcoders[used.name].convert(packet.payload)
-            return None if sound is None else (ours.codec.payload_type, sound)
+            return None if sound is None else (ours.codec.payload_type, sound, 0)
         events = ours.event_payload_type
         if packet.payload_type != media.event_payload_type or events is None:
             return None
-        return events, retimed(packet.payload, media.event_clock_rate, ours.event_clock_rate)
+        return events, *retimed(packet.payload, media.event_clock_rate, ours.event_clock_rate)
 
 
 class Relay:

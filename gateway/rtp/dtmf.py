@@ -6,7 +6,8 @@ the marker or the end bit, so a digit is heard once whichever of its packets arr
 - the first packet of a new timestamp begins the digit, at once;
 - the end bit ends it, or the next digit, or 150 ms without a packet;
 - further copies, late ones too, change nothing; "late" is judged modulo 2^32;
-- a press longer than the 16 bits of its duration goes on under a new timestamp (§2.5.1.3): merged.
+- a press longer than the 16 bits of its duration (8 s at 8 kHz, 1.4 s at 48) goes on under a new
+  timestamp (§2.5.1.3): merged.
 
 The tone itself often comes along as audio. `covers` tells which audio packets the line must blank.
 
@@ -28,6 +29,9 @@ TAIL = 0.04  # s of audio after an event that may still hold its tone
 MEMORY = 2.0  # s after which an event no longer matters to audio
 LATE = 5.0  # s: a timestamp further behind is no late copy, the sender has set its clock anew
 SEGMENT = 0xFFFF  # the longest duration that a packet can say, §2.5.1.3
+SHORT = 0.15  # s by which some senders end a segment before that
+SLACK = 0.02  # s between what we heard of a segment and the next one; no pause is so short
+SAID_TWICE = 0.06  # s for which we say the longest duration before the next segment begins
 MAX_BLOCKS = 4  # events in one packet
 VOLUME = 10  # -dBm0
 END_COPIES = 3  # §2.5.1.4
@@ -35,12 +39,18 @@ END_COPIES = 3  # §2.5.1.4
 _BLOCK = struct.Struct("!BBH")
 
 
-def retimed(payload: bytes, clock_rate: int, wanted: int) -> bytes:
-    """The payload of an event at another clock (Hz both); what is too short for one as it is."""
+def retimed(payload: bytes, clock_rate: int, wanted: int) -> tuple[bytes, int]:
+    """The payload of an event at another clock (Hz both), and by how much its timestamp is later.
+
+    It is where the duration there needs more than one segment (§2.5.1.3): of each the longest
+    duration is said before the next begins. What is too short for an event stays as it is.
+    """
     if clock_rate == wanted or len(payload) < _BLOCK.size:
-        return payload
+        return payload, 0
     code, flags, duration = _BLOCK.unpack_from(payload)
-    return _BLOCK.pack(code, flags, min(duration * wanted // clock_rate, SEGMENT))
+    duration = duration * wanted // clock_rate
+    before = max(0, duration - int(SAID_TWICE * wanted)) // SEGMENT * SEGMENT
+    return _BLOCK.pack(code, flags, min(duration - before, SEGMENT)), before
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,13 +174,17 @@ class DigitReceiver:
     def _is_of(self, code: int, timestamp: int, event: _Event) -> bool:
         """Whether this belongs to that press: the same timestamp, or its next segment. §2.5.1.3.
 
-        A segment begins where the one before ended, or earlier than the last we heard of it.
+        A segment begins where the one before ended; we may not have heard the last of that.
         """
         ahead = timestamp_delta(timestamp, event.segment)
         if ahead == 0:
             return True
-        follows = 0 < ahead <= event.duration - event.before or ahead == SEGMENT
-        return follows and code == event.code and not event.complete
+        if code != event.code or event.complete:
+            return False
+        if 0 < ahead <= event.duration - event.before + SLACK * self._clock_rate:
+            return True
+        longest = SEGMENT - SHORT * self._clock_rate <= ahead <= SEGMENT
+        return longest and (ahead == SEGMENT or not event.ended)
 
     def _end(self) -> list[Digit]:
         """End the digit that is down, if one is."""

@@ -201,6 +201,44 @@ class TestLongPress:
         assert heard(receiver(), packets)[-1] == Digit("9", START, (65_536 + 1000) // 8, ended=True)
 
 
+@pytest.mark.parametrize("longest", [0xFFFF, 64_320, 960 * 62])
+class TestLongPressAt48kHz:
+    """There a segment is 1.37 s at most; some senders end it with a whole packet before that."""
+
+    def press(self, longest: int, seconds: float = 5.0) -> list[Packet]:
+        """One packet each 20 ms, the last three times."""
+        packets, before = [], 0
+        steps = round(seconds * 50)
+        for step in range(1, steps + 1):
+            duration = 960 * step - before
+            if duration > longest:
+                packets.append(event(4, longest, at=START + before))
+                before += longest
+                duration -= longest
+            packets.append(event(4, duration, at=START + before, end=step == steps))
+        return packets + packets[-1:] * 2
+
+    def test_it_is_one_digit(self, longest: int) -> None:
+        digits = heard(DigitReceiver(48_000, 48_000), self.press(longest))
+        assert [(it.digit, it.ended) for it in digits] == [("4", False), ("4", True)]
+        assert digits[1].duration_ms == 5000
+
+    @pytest.mark.parametrize("loss", [0.05, 0.2])
+    def test_whatever_is_lost(self, longest: int, loss: float) -> None:
+        for seed in range(100):
+            dice = random.Random(seed)
+            packets = [it for it in self.press(longest) if dice.random() > loss]
+            assert begun(heard(DigitReceiver(48_000, 48_000), packets)) == "4"
+
+    def test_the_same_key_again_is_another_digit(self, longest: int) -> None:
+        """1.3 s after the first began, of which no end came."""
+        first = [event(4, 960 * step) for step in range(1, 5)]
+        again = [event(4, 960 * step, at=START + longest - 1) for step in range(1, 6)]
+        keys = DigitReceiver(48_000, 48_000)
+        digits = heard(keys, first) + heard(keys, again, now=1.3)
+        assert begun(digits) == "44"
+
+
 class TestPayload:
     def test_several_events_in_one_packet_follow_each_other(self) -> None:
         """§2.1: each begins where the one before ended."""
@@ -391,11 +429,34 @@ def test_whatever_comes_every_begin_has_one_end(packets: list[tuple[int, bytes, 
     [
         (b"\x05\x8a\x01\x40", 8000, 48000, b"\x05\x8a\x07\x80"),
         (b"\x05\x8a\x07\x80", 48000, 8000, b"\x05\x8a\x01\x40"),
-        (b"\x05\x8a\xff\xff", 8000, 48000, b"\x05\x8a\xff\xff"),
+        (b"\x05\x8a\xff\xff", 48000, 8000, b"\x05\x8a\x2a\xaa"),
         (b"\x05\x8a\x01", 8000, 48000, b"\x05\x8a\x01"),
         (b"\x05\x8a\x01\x40more", 8000, 8000, b"\x05\x8a\x01\x40more"),
     ],
 )
 def test_at_another_clock(payload: bytes, clock_rate: int, wanted: int, there: bytes) -> None:
     """§2.1: a duration is in units of its stream's clock."""
-    assert retimed(payload, clock_rate, wanted) == there
+    assert retimed(payload, clock_rate, wanted) == (there, 0)
+
+
+def test_a_long_press_at_a_faster_clock_is_segments() -> None:
+    """§2.5.1.3: each says its longest duration, without E; the next begins where it ended."""
+    ends = []
+    keys = DigitReceiver(48_000, 48_000)
+    digits = []
+    for step in range(1, 401):  # 8 s
+        last = step == 400
+        payload, later = retimed(block(7, 160 * step, end=last), 8000, 48_000)
+        duration = int.from_bytes(payload[2:], "big")
+        if duration == 0xFFFF:
+            ends.append(later)
+            assert not payload[1] & 0x80
+        else:
+            assert later + duration == 960 * step
+        packet = Packet(101, step, START + later, 1, payload)
+        digits += keys.receive(packet, step * 0.02)
+    assert sorted(set(ends)) == [0xFFFF * n for n in range(5)]
+    assert [(it.digit, it.ended, it.duration_ms) for it in digits] == [
+        ("7", False, 20),
+        ("7", True, 8000),
+    ]
