@@ -1,7 +1,9 @@
 """The WebSocket to a Realtime server: RFC 6455 by websockets' sans-I/O protocol.
 
 Shell. An asyncio.Protocol around it, so that a send is a plain call from the media tick and
-no connection has a task. Compression is off: sound does not compress. A ping goes out every
+no connection has a task. What is most of the bytes, whole text frames, is cut out of the stream
+here (framing.py) and never comes to the protocol's parser; aiofastnet carries the bytes, at half
+the cost of asyncio's own TLS. Compression is off: sound does not compress. A ping goes out every
 20 s; a connection is given up when nothing at all was received for 60 s, for some servers
 answer pings late or never. Left out on purpose: proxies, redirects, reconnecting.
 
@@ -17,10 +19,11 @@ import logging
 import re
 import ssl
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from ipaddress import ip_address
-from typing import Literal, Protocol
+from typing import Literal, Protocol, cast
 
+import aiofastnet
 import msgspec
 from websockets.client import ClientProtocol
 from websockets.exceptions import InvalidStatus
@@ -28,6 +31,7 @@ from websockets.frames import Close, Frame, Opcode
 from websockets.protocol import State
 from websockets.uri import parse_uri
 
+from .framing import Frames
 from .profile import Profile
 
 OPEN_WITHIN = 5.0  # s, from the name's lookup to the server's 101
@@ -111,7 +115,8 @@ async def connect(
     socket = WebSocket(profile, on_message, on_close)
     try:
         async with asyncio.timeout(timeout):
-            await asyncio.get_running_loop().create_connection(
+            await aiofastnet.create_connection(
+                asyncio.get_running_loop(),
                 lambda: socket,
                 uri.host,
                 uri.port,
@@ -169,7 +174,8 @@ class WebSocket(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._started = False  # connect() has returned
         self._closed = False  # by us, or told to on_close
-        self._inbox: deque[Frame | Close] = deque()
+        self._incoming = Frames(MAX_MESSAGE)
+        self._inbox: deque[bytes | Frame | Close] = deque()  # bytes: a whole message
         self._fragments: list[bytes | bytearray | memoryview] = []  # of the message that is coming
         self._heard_at = 0.0  # loop time
         self._timer: asyncio.TimerHandle | None = None
@@ -197,7 +203,7 @@ class WebSocket(asyncio.Protocol):
 
     @property
     def backlog(self) -> int:
-        """Bytes that the network has not taken yet; under TLS up to 64 KiB of them are missing."""
+        """Bytes that the network has not taken yet."""
         return self._transport.get_write_buffer_size() if self._transport else 0
 
     async def wait_closed(self) -> None:
@@ -223,8 +229,7 @@ class WebSocket(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """TCP, and TLS, are up: ask for the WebSocket."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)
         request = self._protocol.connect()
         request.headers["User-Agent"] = "gateway"
         for name, value in self._profile.headers:
@@ -235,8 +240,14 @@ class WebSocket(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Bytes of the handshake's answer, or of frames."""
         self._heard_at = self._loop.time()
-        self._protocol.receive_data(data)
-        self._act()
+        for part, is_message in self._incoming.feed(data):
+            if not is_message:
+                self._protocol.receive_data(part)
+                self._act()
+            elif self._started and not (self._closed or self._inbox):
+                self._on_message(part)
+            else:
+                self._receive([part])
 
     def eof_received(self) -> None:
         """The server will send no more."""
@@ -280,11 +291,13 @@ class WebSocket(asyncio.Protocol):
         self._started = True
         self._receive([])
 
-    def _receive(self, frames: list[Frame | Close]) -> None:
+    def _receive(self, frames: Sequence[bytes | Frame | Close]) -> None:
         if not self._closed:
             self._inbox.extend(frames)
         while self._started and self._inbox:
             match self._inbox.popleft():
+                case bytes() as message:
+                    self._on_message(message)
                 case Close() as close:
                     self._end(close)
                 case Frame(opcode=Opcode.CLOSE):
