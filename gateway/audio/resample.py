@@ -15,6 +15,7 @@ would be large).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from math import ceil, gcd
 from typing import NamedTuple
@@ -70,6 +71,11 @@ class Resampler:
         self._line = np.zeros(self._filter.history, np.float32)
         self._fit(1)
 
+    @property
+    def is_even(self) -> bool:
+        """Between two units: what `push_all` asks of each stream."""
+        return not self._phase
+
     def push(self, samples: Samples) -> Samples:
         """Take the next samples of the stream and give all that can follow them, saturated."""
         up, down, delay, history, row, matrix = self._filter
@@ -101,6 +107,33 @@ class Resampler:
         )
         self._product = np.empty((rows, matrix.shape[1]), np.float32)
         self._sound = self._product.reshape(-1)
+
+
+def push_all(streams: Sequence[Resampler], block: Samples) -> Samples:
+    """What `push` does, for many streams of one pair of rates at once: a fifth of the work.
+
+    `block` is a row of samples for each stream, every row whole rows of the filter (2.5 ms); so is
+    what comes out. Each stream must be `is_even`.
+    """
+    _, _, delay, history, row, matrix = streams[0]._filter
+    if not delay:
+        return block
+    count, length = block.shape
+    line = np.empty((count, history + length), np.float32)
+    for stream, start in zip(streams, line, strict=True):
+        start[:history] = stream._line[:history]
+    line[:, history:] = block
+    step = line.itemsize
+    windows: _Floats = np.ndarray(
+        (count, length // row, history + row), np.float32, line, 0,
+        (line.strides[0], row * step, step),
+    )  # fmt: skip
+    sound = (windows.reshape(-1, history + row) @ matrix).reshape(count, -1)
+    np.rint(sound, out=sound)
+    sound.clip(_LOWEST, _HIGHEST, out=sound)
+    for stream, end in zip(streams, line[:, length:], strict=True):
+        stream._line[:history] = end
+    return sound.astype(np.int16)
 
 
 @cache
