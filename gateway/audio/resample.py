@@ -33,7 +33,7 @@ _HALF_LENGTH = 16  # samples of the lower rate on each side of the filter's cent
 # As arrays, because numpy is slower with numbers.
 _LOWEST, _HIGHEST = np.array(-32768, np.float32), np.array(32767, np.float32)
 _BETA = 7.0  # of Kaiser's window: everything from 1.15 of the edge up is 70 dB down
-_ROW_HZ = 400  # rows of at least 2.5 ms: longer ones multiply more zeros, shorter ones copy more
+ROW_HZ = 400  # rows of at least 2.5 ms: longer ones multiply more zeros, shorter ones copy more
 
 
 class _Filter(NamedTuple):
@@ -152,7 +152,7 @@ def _design(source_rate: int, target_rate: int) -> _Filter:
     for phase in range(up):
         taps[phase::up] /= taps[phase::up].sum()  # direct current passes exactly, in each phase
     history = (2 * centre - (down - 1) + up - 1) // up
-    row = ceil(source_rate / _ROW_HZ / down) * down
+    row = ceil(source_rate / ROW_HZ / down) * down
     step = np.arange(1, row // down * up + 1) * down - 1  # where each output of a row looks from
     at = step[None, :] - (np.arange(history + row)[:, None] - history) * up
     matrix = np.where((at >= 0) & (at < len(taps)), taps.take(at, mode="clip"), 0.0)

@@ -27,10 +27,13 @@ from functools import partial
 from typing import Protocol
 
 from gateway.audio.frame import FRAME_MS, Samples
+from gateway.audio.g711 import Codes
 from gateway.audio.playout import Part
 from gateway.rtp.port import RtpPort, RtpPorts
 
+from . import together
 from .digits import Digits
+from .downlink import Downlink
 from .line import Line
 from .relay import Relay, Side
 
@@ -44,8 +47,8 @@ CATCH_UP = 2  # ticks at most that run back to back after a delay
 class Listener(Protocol):
     """What a call does with its sound; each runs inside the tick and must be short."""
 
-    def heard(self, samples: Samples, now: float) -> None:
-        """The caller's sound since the last time, at the model's rate."""
+    def heard(self, sound: Samples | Codes, now: float) -> None:
+        """The caller's sound since the last time, at the model's rate or in its law."""
 
     def pressed(self, digit: str, now: float) -> None:
         """The caller pressed a key."""
@@ -120,9 +123,12 @@ class Leg:
 
     def append(self, now: float) -> None:
         """Give the model what the caller said since the last time."""
-        samples = self.line.hear(now)
-        if len(samples):
-            self.listener.heard(samples, now)
+        self.deliver(self.line.hear(now), now)
+
+    def deliver(self, sound: Samples | Codes, now: float) -> None:
+        """Give the model this, and the far end the report that is due."""
+        if len(sound):
+            self.listener.heard(sound, now)
         if told := self.line.report(now):
             self._control(told)
 
@@ -267,16 +273,35 @@ class Engine:
     def tick(self, now: float, missed: int = 0) -> None:
         """Do 20 ms of work; `missed` ticks before this one are made up for by silence in time."""
         self._ticks += 1
-        legs = list(self._legs.values())
-        self._each(legs, lambda leg: leg.transmit(now))
-        readable = [self._legs[port] for port in self._ports.poll() if port in self._legs]
-        self._each(readable, lambda leg: leg.receive(now))
-        due = list(self._cohorts[self._ticks % APPEND_TICKS])
-        self._each(due, lambda leg: leg.append(now))
+        self._each(list(self._legs.values()), lambda leg: leg.transmit(now))
+        self._receive(now)
+        self._append(list(self._cohorts[self._ticks % APPEND_TICKS]), now)
         self._each(self._hungry(), self._decode)
-        self._each(list(self._legs.values()), lambda leg: self._prepare(leg, missed))
+        self._prepare(list(self._legs.values()), missed)
         for joint in list(self._joints):
             joint.replenish()
+
+    def _receive(self, now: float) -> None:
+        """Read every port empty, one datagram of each at a time: mostly there is but one."""
+        for _ in range(BURST):
+            readable = [self._legs[port] for port in self._ports.poll() if port in self._legs]
+            if not readable:
+                break
+            self._each(readable, lambda leg: leg.receive(now))
+
+    def _append(self, legs: list[Leg], now: float) -> None:
+        coded: list[tuple[Leg, bytes]] = []
+
+        def collect(leg: Leg) -> None:
+            heard = leg.line.coded(now)
+            if heard is None:
+                leg.append(now)
+            else:
+                coded.append((leg, heard))
+
+        self._each(legs, collect)
+        sounds = iter(together.heard([(leg.line.uplink, heard) for leg, heard in coded]))
+        self._each([leg for leg, _ in coded], lambda leg: leg.deliver(next(sounds), now))
 
     def _hungry(self) -> list[Leg]:
         waiting = [leg for leg in self._legs.values() if leg.line.playout.undecoded]
@@ -288,11 +313,18 @@ class Engine:
         if self._meter() < self._decode_until:
             leg.line.playout.decode_one()
 
-    @staticmethod
-    def _prepare(leg: Leg, missed: int) -> None:
-        if missed:
-            leg.line.downlink.skip(missed)
-        leg.line.downlink.prepare()
+    def _prepare(self, legs: list[Leg], missed: int) -> None:
+        speeches: list[tuple[Downlink, Samples]] = []
+
+        def begin(leg: Leg) -> None:
+            downlink = leg.line.downlink
+            if missed:
+                downlink.skip(missed)
+            if (speech := downlink.speech()) is not None:
+                speeches.append((downlink, speech))
+
+        self._each(legs, begin)
+        together.prepare(speeches)
 
     def _each(self, legs: Sequence[Leg], step: Callable[[Leg], None]) -> None:
         """Run a step of every call; one that fails is taken off and told, the others go on."""

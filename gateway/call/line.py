@@ -43,8 +43,9 @@ class Line:
     """The sound of one call.
 
     `media` is what SDP agreed; `source` says who may send; `playout` holds the model's speech at
-    the model's rate, and `model_rate` (Hz) is the rate that the model listens at. `reports` is the
-    call's RTCP; None: there is none. `epoch` is the wall clock's time at 0 of `now`, both in s.
+    the model's rate; `model_rate` (Hz) and, for G.711, `model_law` are what it listens in.
+    `reports` is the call's RTCP; None: there is none. `epoch` is the wall clock's time at 0 of
+    `now`, both in s.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class Line:
         playout: Playout,
         *,
         model_rate: int,
+        model_law: str | None = None,
         source: SourceRule,
         start: Start,
         now: float,
@@ -75,6 +77,7 @@ class Line:
         self.uplink = Uplink(
             media,
             model_rate=model_rate,
+            model_law=model_law,
             covers=self._covers,
             now=now,
             noise=start.ssrc,

@@ -15,7 +15,7 @@ from typing import Protocol
 import structlog
 
 from gateway.audio.frame import Samples
-from gateway.audio.g711 import codec
+from gateway.audio.g711 import Codes, codec, is_coded
 from gateway.realtime.client import BackendError, Connection, Connector
 from gateway.realtime.events import (
     ClientEvent,
@@ -122,14 +122,18 @@ class Model:
         self.session.send(event, now)
         self._flush()
 
-    def append(self, samples: Samples) -> bool:
-        """Give the model sound at its own rate; False where the socket is too slow for it."""
+    def append(self, sound: Samples | Codes) -> bool:
+        """Give the model sound at its own rate; False where the socket is too slow for it.
+
+        Codes are those of the model's own law.
+        """
         if self._connection is None or self._connection.backlog > self._backlog:
             self.dropped += 1
             return False
-        self.session.append(
-            self._law.encode(samples) if self._law else samples.astype("<i2").tobytes()
-        )
+        if is_coded(sound):
+            self.session.append(sound.tobytes())
+        else:
+            self.session.append(self._law.encode(sound) if self._law else _wire(sound))
         self._flush()
         return True
 
@@ -195,6 +199,10 @@ class Model:
                     self._listener.lost("backend_error", f"{code}: {error.message}")
             case _:
                 self._log.debug("backend_event", type=type_of(event))
+
+
+def _wire(samples: Samples) -> bytes:
+    return samples.astype("<i2", copy=False).tobytes()
 
 
 async def reach(

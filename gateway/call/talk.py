@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from typing import Literal, Protocol
 
 from gateway.audio.frame import Samples
+from gateway.audio.g711 import Codes
 from gateway.audio.playout import Part, Playout
 from gateway.config import AgentConfig
 from gateway.rtp.port import RtpPort
@@ -77,7 +78,7 @@ class Talk:
         self._begun = True
         self.line.last_packet_at = now
 
-    def heard(self, samples: Samples, now: float) -> None:
+    def heard(self, samples: Samples | Codes, now: float) -> None:
         """Give the model the caller's sound."""
         if self._begun and self._model.append(samples):
             self.bridge.appended.add(len(samples), now)
@@ -189,6 +190,7 @@ def make_line(
         media,
         Playout(profile.output.rate, profile.output.law),
         model_rate=profile.input.rate,
+        model_law=profile.input.law,
         source=SourceRule(party.source_mode, media.remote, signalling_host=party.signalling_host),
         start=start,
         now=now,

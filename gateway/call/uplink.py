@@ -60,7 +60,11 @@ class _Voice:
 
 
 class Uplink:
-    """One call's. `model_rate` (Hz) is what the model listens at; `track` records the caller."""
+    """One call's. `track` records the caller.
+
+    `model_rate` (Hz) is what the model listens at; `model_law` the SDP name of its codec where that
+    is G.711, None where it is PCM.
+    """
 
     def __init__(
         self,
@@ -69,11 +73,13 @@ class Uplink:
         model_rate: int,
         covers: Covers,
         now: float,
+        model_law: str | None = None,
         noise: int = 0,
         track: Track | None = None,
     ) -> None:
         self.deaf = False  # the model hears silence instead of the caller
-        self._model_rate = model_rate
+        self.model_rate = model_rate
+        self._model_law = model_law
         self._covers = covers
         self._track = track
         self._noise_start = noise
@@ -188,6 +194,11 @@ class Uplink:
             self._track(samples, self._voice.rate)
 
     @property
+    def straight(self) -> bool:
+        """Whether the model hears what was `coded` as it is."""
+        return self._model_law == self._codec.name
+
+    @property
     def recorded(self) -> bool:
         """Whether somebody records it."""
         return self._track is not None
@@ -220,7 +231,7 @@ class Uplink:
 
     def _speak(self, rate: int) -> _Voice:
         if rate not in self._voices:
-            self._voices[rate] = _Voice(rate, self._model_rate)
+            self._voices[rate] = _Voice(rate, self.model_rate)
         return self._voices[rate]
 
     def _change(self, codec: Codec, now: float) -> None:
