@@ -11,7 +11,7 @@ What leaves is what was counted: the resampler is fed ahead by its delay. That o
 count: what it holds back of a reply that is cut short leaves with the silence behind it.
 
 Mostly there is nothing to do but that: then `speech` and `pack` let many calls share it, in
-together.py. A model that speaks the line's own G.711 is not decoded: what it says leaves as it came.
+together.py. What a model says in the line's own G.711 is not decoded: it leaves as it came.
 """
 
 from __future__ import annotations
@@ -165,12 +165,14 @@ class Downlink:
             self._tell(self._track)
         if not self.packets:
             return None
-        count = len(self.packets)
+        count, taken = len(self.packets), 0
+        for packet in self.packets:
+            self.octets_sent += len(packet) - HEADER_BYTES
+        for _, piece in self._leaving:
+            taken += piece.taken
         self.packets_sent += count
-        self.octets_sent += sum([len(packet) for packet in self.packets]) - count * HEADER_BYTES
         self._sequence = (self._sequence + count) & 0xFFFF
         self._marker = False
-        taken = sum([piece.taken for _, piece in self._leaving])
         self.packets, self._leaving = [], []
         return self.playout.sent(taken, now)
 

@@ -76,6 +76,7 @@ class Leg:
         self.port = port
         self.line = line
         self.listener = listener
+        self.budget = 0  # datagrams that it may have read yet in this tick
         self._spoke = False
         self._connected = False
 
@@ -112,9 +113,11 @@ class Leg:
             self.listener.dialled(now)
 
     def receive(self, now: float) -> None:
-        """Read the port empty."""
+        """Take what the port has, and count it against the budget."""
         line = self.line
-        for data, source in self.port.receive():
+        datagrams = self.port.receive()
+        self.budget -= max(1, len(datagrams))
+        for data, source in datagrams:
             for digit in line.receive(data, source, now):
                 self.listener.pressed(digit, now)
         if line.source.locked and not self._connected and line.source.target is not None:
@@ -283,11 +286,15 @@ class Engine:
 
     def _receive(self, now: float) -> None:
         """Read every port empty, one datagram of each at a time: mostly there is but one."""
-        for _ in range(BURST):
-            readable = [self._legs[port] for port in self._ports.poll() if port in self._legs]
-            if not readable:
-                break
+        legs = self._legs
+        readable = [legs[port] for port in self._ports.poll() if port in legs]
+        for leg in readable:
+            leg.budget = BURST
+        while readable:
             self._each(readable, lambda leg: leg.receive(now))
+            readable = [
+                legs[port] for port in self._ports.poll() if port in legs and legs[port].budget > 0
+            ]
 
     def _append(self, legs: list[Leg], now: float) -> None:
         coded: list[tuple[Leg, bytes]] = []

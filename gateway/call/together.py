@@ -1,8 +1,9 @@
 """The sound of many calls as one array, where nothing tells one from another; pure.
 
-A call's 20 ms cost numpy some microseconds, and nearly all of those are for being asked. So what came in one codec and in one length goes through its table and the
-filter as the rows of one array, and so does what leaves. The calls that need more (a codec with
-a state, a gap, a key, a hold) take their own way in uplink.py and downlink.py.
+A call's 20 ms cost numpy some microseconds, and nearly all of those are for being asked. So what
+came in one codec and in one length goes through its table and the filter as the rows of one array,
+and so does what leaves. The calls that need more (a codec with a state, a gap, a key, a hold) take
+their own way in uplink.py and downlink.py.
 """
 
 from __future__ import annotations
