@@ -15,6 +15,7 @@ talk.py         an answered call: line, bridge and model joined
 engine.py ●     the one 20 ms tick: send, receive, run every line, prepare
 line.py         the caller's end, both ways: who may send, the keys, the counts
 uplink.py       the caller's packets as sound for the model: order, codec, gaps, silence
+together.py     the sound of many calls as one array
 transcoder.py   from one codec into another, packet for packet
 downlink.py     the model's speech as packets for the caller: ring-back, keys, packet times
 privacy.py      how what the media port sends and hears is protected

@@ -18,7 +18,7 @@ import numpy.typing as npt
 import pytest
 
 from gateway.audio.g711 import codec
-from gateway.rtp.packet import Packet, parse, timestamp_delta
+from gateway.rtp.packet import Packet, is_rtcp, parse, timestamp_delta
 from gateway.simulator.phone import Phone
 from gateway.simulator.speech import resample
 from tests.clock import Network, run
@@ -73,7 +73,7 @@ class Wire:
         network.send = self._tapped  # type: ignore[method-assign] # a tap on the wire
 
     def _tapped(self, data: bytes, source: tuple[str, int], target: tuple[str, int]) -> None:
-        if source[0] == GATEWAY[0] and source[1] != GATEWAY[1]:
+        if source[0] == GATEWAY[0] and source[1] != GATEWAY[1] and not is_rtcp(data):
             self.sent.append((asyncio.get_running_loop().time(), parse(data)))
         self._send(data, source, target)
 
