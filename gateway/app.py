@@ -14,13 +14,15 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
+from datetime import UTC, datetime
 
 import structlog
 
 from .agents import Directory
 from .api.calls import routes
+from .api.metrics import collect, render
 from .api.server import Readiness, Server, application
+from .audio import echo
 from .audio.codec import missing
 from .backends import profile_of, script_of
 from .call.admission import Admission
@@ -28,12 +30,15 @@ from .call.carrier import Carrier
 from .call.engine import Engine, Ticker, TimerDescriptor
 from .call.exchange import Exchange
 from .call.journal import Journal
+from .call.lateness import Lateness
 from .call.model import Backend
-from .call.recording import Recording
+from .call.recorder import Recorder
+from .call.sound_file import FORMATS, opus_missing
 from .call.switchboard import Switchboard
-from .config import Config
+from .config import Config, EchoMode, RecordsConfig
 from .config_backends import BackendConfig, SimulatorConfig
 from .realtime.client import Connector, connect, probe
+from .rtp import dtls
 from .rtp.port import PortPool, RtpPorts
 from .simulator.server import SimulatorServer
 from .sip.address import Uri
@@ -54,6 +59,7 @@ PROBE = 2.0  # s that /readyz waits for a backend
 LAST_ACKS = 1.0  # s that a call that was just answered has to say so; its BYE waits for that
 LAST_BYES = 2.0  # s that the last BYEs have to be answered
 LOOK = 0.02  # s between looks whether they were
+JUDGE = 1.0  # s between looks at how late the ticks are, for the log
 
 log = structlog.get_logger()
 
@@ -70,7 +76,7 @@ class World:
     connect: Connector = connect
     wall: Callable[[], float] = time.time
     number: Callable[[int], int] = secrets.randbits
-    meter: Callable[[], float] = time.perf_counter  # what the tick spends on decoding, s
+    meter: Callable[[], float] = time.perf_counter  # what the tick takes, s
     http: bool = True
 
 
@@ -92,6 +98,7 @@ class Gateway:
             config.media.listen, config.media.ports.first, config.media.ports.last
         )
         self.engine = Engine(self.ports, world.meter)
+        self.lateness = Lateness(config.media.max_lateness / 1000)
         self.backends = backends
         self.transport: Transport
         self.registrations: Registrations
@@ -100,7 +107,9 @@ class Gateway:
         self._world = world
         self._loop = asyncio.get_running_loop()
         self._admission = Admission(
-            at_once=config.sip.max_calls, per_second=config.sip.max_calls_per_second
+            at_once=config.sip.max_calls,
+            per_second=config.sip.max_calls_per_second,
+            overloaded=lambda: self.lateness.overloaded,
         )
         self.switchboard: Switchboard
         self.ways: Ways
@@ -141,8 +150,12 @@ class Gateway:
             directory=self.directory,
             credentials=self._credentials,
         )
-        if config.records.audio is not None:
-            config.records.audio.mkdir(parents=True, exist_ok=True)
+        recorder = _recorder(config.records, self._loop.time)
+        if recorder:
+            recorder.start()
+            stack.callback(recorder.close)
+        encryption = config.media.encryption
+        made = datetime.fromtimestamp(world.wall(), UTC)
         exchange = Exchange(
             endpoint=self.endpoint,
             act=self.transport.act,
@@ -156,10 +169,13 @@ class Gateway:
             host=self.ways.host,
             codecs=_codecs(config.media.codecs),
             media_address=config.media.public_address,
+            encryption=encryption,
+            identity=None if encryption == "none" else dtls.Identity(made),
             rtp_timeout=config.media.rtp_timeout,
             playout_delay=config.media.playout_delay / 1000,
+            echo=_echo(config.media.echo),
             transcripts=config.records.transcripts,
-            recording=_recorder(config.records.audio),
+            recorder=recorder,
         )
         self.switchboard = Switchboard(
             self.directory,
@@ -169,12 +185,12 @@ class Gateway:
             self._carriers(),
             Journal(config.records.calls),
         )
-        world.ticker.start(self.engine.tick)
+        world.ticker.start(self._tick)
         stack.callback(world.ticker.stop)
         if world.http:
             token = config.api.token.get_secret_value() if config.api.token else None
             paths = routes(self.switchboard)
-            app = application(self.readiness, token=token, routes=paths)
+            app = application(self.readiness, token=token, routes=paths, metrics=self.metrics)
             self.http = await Server.open(app, config.api.listen.host, config.api.listen.port)
             stack.push_async_callback(self.http.close)
 
@@ -183,6 +199,7 @@ class Gateway:
         self.switchboard.group = group
         self._watching = [
             group.create_task(self._sweep()),
+            group.create_task(self._tell_overload()),
             group.create_task(self.ways.tell()),
             group.create_task(self.registrations.watch()),
         ]
@@ -234,7 +251,36 @@ class Gateway:
             draining=self._admission.draining,
             reachable=self.registrations.reachable,
             registrations=self.registrations.states,
+            overloaded=self.lateness.overloaded,
         )
+
+    def metrics(self) -> str:
+        """The page for /metrics."""
+        return render(
+            collect(
+                calls=self.calls,
+                tasks=len(asyncio.all_tasks()),
+                refused=self._admission.refused,
+                lateness=self.lateness,
+                backends=self.backends.values(),
+            )
+        )
+
+    def _tick(self, now: float, missed: int) -> None:
+        begun = self._world.meter()
+        self.engine.tick(now, missed)
+        self.lateness.note(now, missed, self._world.meter() - begun)
+
+    async def _tell_overload(self) -> None:
+        told = False
+        while True:
+            await asyncio.sleep(JUDGE)
+            it = self.lateness
+            if it.overloaded != told:
+                told = it.overloaded
+                tell = log.warning if told else log.info
+                name = "overloaded" if told else "overload_over"
+                tell(name, late_ms=round(1000 * it.p99, 1), busy=round(it.busy, 2))
 
     async def _is_reachable(self, backend: Backend) -> bool:
         last = backend.last_success
@@ -355,5 +401,20 @@ def _codecs(names: Iterable[str]) -> list[str]:
     return working or ["PCMA", "PCMU"]
 
 
-def _recorder(folder: Path | None) -> Callable[[str], Recording] | None:
-    return None if folder is None else lambda call_id: Recording(folder / f"{call_id}.wav")
+def _echo(mode: EchoMode) -> EchoMode:
+    """As configured, where the library for it is here."""
+    if mode != "off" and (reason := echo.missing()):
+        log.warning("echo_missing", reason=reason)
+        return "off"
+    return mode
+
+
+def _recorder(records: RecordsConfig, clock: Callable[[], float]) -> Recorder | None:
+    if records.audio is None:
+        return None
+    kind = records.audio_format
+    if kind == "opus" and (reason := opus_missing()):
+        log.warning("codec_missing", codec="opus", reason=reason)
+        kind = "wav"
+    records.audio.mkdir(parents=True, exist_ok=True)
+    return Recorder(records.audio, FORMATS[kind], clock)

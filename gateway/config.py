@@ -65,6 +65,7 @@ from .config_values import (
 __all__ = ["Config", "ConfigError", "Problem", "load"]
 
 RtpSource: TypeAlias = Literal["sdp", "learn"]
+EchoMode: TypeAlias = Literal["auto", "on", "off"]
 
 
 class TlsConfig(Section):
@@ -119,16 +120,19 @@ class MediaConfig(Section):
         "PCMA",
         "PCMU",
     )
-    # SDES or DTLS-SRTP, as offered. `required` refuses calls without it.
-    encryption: Annotated[Literal["none", "optional", "required"], Later(unless="none")] = (
-        "optional"
-    )
+    # SDES or DTLS-SRTP, as offered; our own offers are of SDES. `required` refuses calls without
+    # either, `none` those with nothing else.
+    encryption: Literal["none", "optional", "required"] = "optional"
     # s without any packet before the call is ended; 0: never.
     rtp_timeout: Seconds = 30.0
     # ms, assumed delay at the far end (its jitter buffer) where RTCP does not tell.
     playout_delay: Milliseconds = 60
-    # Cancel our own speech out of what the caller's line returns.
-    echo: Annotated[Literal["auto", "on", "off"], Later(unless="off")] = "auto"
+    # ms that one packet in a hundred may leave late; while it is more, or while there is no time
+    # left for more sound, new calls are answered 503. 0: they never are.
+    max_lateness: Milliseconds = 20
+    # Cancel our own speech out of what the caller's line returns. `auto` works only on lines that
+    # do; `on` on each, while we speak.
+    echo: EchoMode = "auto"
     # Who may send sound: `sdp`, only the signalled address; `learn`, prefer it, else lock on one
     # steady source (callers behind NAT). A trunk may say otherwise.
     source: RtpSource = "learn"
@@ -329,8 +333,10 @@ class RecordsConfig(Section):
     calls: Annotated[Maybe[Path], Example("calls.jsonl")] = Path("calls.jsonl")
     # Whether what was said is in it.
     transcripts: bool = False
-    # A folder: a two-track WAV of each call; null: none.
+    # A folder: both voices of each call, a track each; null: none.
     audio: Annotated[Maybe[Path], Example("recordings")] = None
+    # wav, or opus: in Ogg, a fifth to a tenth of the size.
+    audio_format: Literal["wav", "opus"] = "wav"
 
 
 class LogConfig(Section):

@@ -1,4 +1,4 @@
-"""What a configuration asks for and does not get yet, one line each. Floor 0, pure.
+"""What a configuration asks for and does not get, one line each. Floor 0, pure.
 
 A key whose work comes with a later version is checked and loads; the operator is told that it does
 nothing. Such keys carry the mark `Later` in config.py. Where it is a value and not the key that has
@@ -19,7 +19,7 @@ from .config_values import Later
 
 def notices(config: Config) -> list[str]:
     """One line for each thing that the file sets and that has no effect; [] without a file."""
-    found = [*_marked(config, ()), *_values(config), *_backends(config)]
+    found = [*_marked(config, ()), *_values(config), *_readable(config), *_backends(config)]
     return [f"{dotted(place)}: {says}" for place, says in found]
 
 
@@ -61,6 +61,20 @@ def _listeners(sip: SipConfig) -> Found:
             yield place, f"{listener} has no certificate (sip.tls.certificate); skipped"
     if sip.tls.certificate is None and all(it.transport == "tls" for it in sip.listen):
         yield ("sip", "listen"), "no call can come in without another listener"
+
+
+def _readable(config: Config) -> Found:
+    """Where encrypted sound can be read all the same: its keys stand in SIP (RFC 4568 §8.1)."""
+    if config.media.encryption != "required":
+        return
+    clear = [str(it) for it in config.sip.listen if it.transport != "tls"]
+    for name, trunk in config.trunks.items():
+        uris = [uri for uri in (trunk.register_at, trunk.outbound) if uri]
+        if not all(uri.startswith("sips:") or "transport=tls" in uri.lower() for uri in uris):
+            clear.append(f"trunks.{name}")
+    if clear:
+        says = f"keys of SDES can be read on the way where SIP is not over TLS: {', '.join(clear)}"
+        yield ("media", "encryption"), says
 
 
 def _backends(config: Config) -> Found:

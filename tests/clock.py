@@ -308,6 +308,7 @@ class MemoryPort:
         self._arrived: list[tuple[bytes, Address]] = []
         self._peer: Address | None = None
         self._arrival: Callable[[], None] | None = None
+        self.refused = self.failed = 0
         self.address = network.open((host, 0), self._take)
         self._control = network.open((host, self.address[1] + 1), self._take_control)
 
@@ -386,17 +387,23 @@ class MemoryPorts:
 
 
 class LoopTicker:
-    """Ticks of 20 ms from the loop's own clock (`Ticker`), for virtual time."""
+    """Ticks of 20 ms from the loop's own clock (`Ticker`), for virtual time.
+
+    `missed` of them are left out before each, as by a loop that is held up: hours pass in no time.
+    """
 
     def __init__(self) -> None:
+        self.missed = 0
         self._handle: asyncio.TimerHandle | None = None
 
     def start(self, tick: Callable[[float, int], None]) -> None:
         loop = asyncio.get_running_loop()
 
         def due(at: float) -> None:
-            self._handle = loop.call_at(at + 0.02, due, at + 0.02)
-            tick(loop.time(), 0)
+            missed = self.missed
+            after = at + 0.02 * (1 + missed)
+            self._handle = loop.call_at(after, due, after)
+            tick(loop.time(), missed)
 
         first = loop.time() + 0.02
         self._handle = loop.call_at(first, due, first)

@@ -114,6 +114,7 @@ def test_health_and_readiness(tmp_path: Path) -> None:
                     "draining": False,
                     "reachable": True,
                     "registrations": {},
+                    "overloaded": False,
                 },
             )
 

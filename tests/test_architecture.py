@@ -74,12 +74,15 @@ SHELL = frozenset(
         "call/equipment.py",
         "call/journal.py",
         "call/model.py",
+        "call/recorder.py",
         "call/recording.py",
+        "call/sound_file.py",
         "call/switchboard.py",
         "api/calls.py",
         "api/server.py",
         "simulator/server.py",
         "simulator/phone.py",
+        "simulator/handset.py",
         "simulator/espeak.py",
     }
 )

@@ -21,6 +21,8 @@ import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
+from .metrics import CONTENT_TYPE
+
 log = structlog.get_logger()
 
 OPEN = ("/healthz", "/readyz")
@@ -35,6 +37,7 @@ class Readiness(NamedTuple):
     draining: bool  # the process is going down
     reachable: bool = True  # a call can come in: False while we are registered nowhere, and must be
     registrations: Mapping[str, str] = MappingProxyType({})  # by trunk: `registered`, or why not
+    overloaded: bool = False  # sound leaves late: there is no time for more of it
 
     @property
     def ready(self) -> bool:
@@ -42,7 +45,8 @@ class Readiness(NamedTuple):
 
         A trunk that is not registered takes nothing from the others: it is told, and no more.
         """
-        return self.sip and self.backend and self.reachable and not self.draining
+        able = self.sip and self.backend and self.reachable
+        return able and not self.draining and not self.overloaded
 
 
 def application(
@@ -50,8 +54,9 @@ def application(
     *,
     token: str | None,
     routes: Iterable[web.RouteDef] = (),
+    metrics: Callable[[], str] = lambda: "",
 ) -> web.Application:
-    """Health, and `routes` behind the token where there is one.
+    """Health, and `metrics` and `routes` behind the token where there is one.
 
     `readiness` must answer within seconds.
     """
@@ -66,8 +71,12 @@ def application(
         body = {"ready": now.ready, **now._asdict(), "registrations": dict(now.registrations)}
         return web.json_response(body, status=200 if now.ready else 503)
 
+    async def page(request: web.Request) -> web.Response:
+        return web.Response(text=metrics(), headers={"Content-Type": CONTENT_TYPE})
+
     app.router.add_get("/healthz", healthz)
     app.router.add_get("/readyz", readyz)
+    app.router.add_get("/metrics", page)
     app.router.add_routes(routes)
     app.on_response_prepare.append(_no_version)
     return app

@@ -20,15 +20,17 @@ Left out: noise suppression and gain control, which are the model's affair.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from pywebrtc_audio import AudioProcessor
 
 from .echo_guard import EchoGuard
 from .echo_path import BLOCK_MS, EchoPath, levels
 from .echo_reference import Place, Sent
 from .frame import Samples, silence
+
+if TYPE_CHECKING:
+    from pywebrtc_audio import AudioProcessor
 
 Mode = Literal["auto", "on"]
 
@@ -97,7 +99,7 @@ class EchoCanceller:
 
     def _cancel(self, near: Samples, far: Samples, at: int) -> Samples:
         if self._processor is None:
-            self._processor = AudioProcessor(self._rate, echo_cancellation=True)
+            self._processor = _processor(self._rate)
             self._guard.forget()
         if self.path.verdict == "found":
             later = self.path.lag - self._held_back
@@ -107,6 +109,21 @@ class EchoCanceller:
         if self._held_back:
             far = self._sent.take(at - self._held_back * self._block, len(far))
         return self._processor.process(near, far)
+
+
+def missing() -> str | None:
+    """Why echoes cannot be cancelled here, to be said at start; None where they can."""
+    try:
+        _processor(8000).process(silence(80), silence(80))
+    except (ImportError, OSError, RuntimeError) as error:
+        return str(error)
+    return None
+
+
+def _processor(rate: int) -> AudioProcessor:
+    from pywebrtc_audio import AudioProcessor  # a library, which may be missing
+
+    return AudioProcessor(rate, echo_cancellation=True)
 
 
 def _fade(out: Samples, into: Samples, n: int) -> Samples:

@@ -23,5 +23,5 @@ class Behaviour:
     keypad_interrupts: bool = True
     cancels_on_speech: bool = True  # the server stops its response when it hears the caller
     padding_ms: int = 300  # by which the server dates the caller's speech back
-    loop_delay: float = 0.06  # s from us to the caller's ear and back, where nothing tells
+    playout_delay: float = 0.06  # s of the far end's jitter buffer, where it does not tell
     cumulative_transcripts: bool = False  # a transcript repeats those before it

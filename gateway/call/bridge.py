@@ -119,7 +119,7 @@ class Bridge:
         self._calls: list[FunctionCall] = []
         self._run_before: set[str] = set()  # call_ids: nothing is done twice that is said twice
         self._greeting: ev.ResponseCreate | None = None  # until it was heard to its end
-        self._errands = Errands(behaviour.loop_delay)
+        self._errands = Errands(behaviour.playout_delay)
         self._retried = False
 
     # -- what happens
@@ -408,7 +408,9 @@ class Bridge:
         if start_ms is None:
             return None
         arrived = self.appended.arrived(start_ms + self._how.padding_ms)
-        return None if arrived is None else arrived - self._how.loop_delay - FRAME
+        if arrived is None:
+            return None
+        return arrived - self._line.loop_delay(self._how.playout_delay) - FRAME
 
     # -- the keypad
 

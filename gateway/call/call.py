@@ -71,7 +71,7 @@ class Call:
         self._x = exchange
         self.telephone = Telephone(exchange, self)
         if isinstance(party.sip, Incoming):
-            self.telephone = Telephone(exchange, self, party.sip.call)
+            self.telephone = Telephone(exchange, self, party.sip.call, flow=party.sip.flow)
             self.record.sip_call_id = cleaned(party.sip.request.headers.call_id)
         self._log = structlog.get_logger().bind(**self.names)
         self._over = asyncio.Event()
@@ -131,6 +131,8 @@ class Call:
                 self._hang_up(Ending("gateway", "media_not_acceptable", str(error)))
                 return
             match event:
+                case Ended() if self._ending is None and self.telephone.retry(event):
+                    self._calls()
                 case Ended():
                     self.ended(event)
                 case Referred():
@@ -195,9 +197,13 @@ class Call:
         await self._reach_model(backends)
         self._limit = self._x.clock() + to.timeout, HangUp("gateway", "no_answer")
         self.telephone.call(located(to, self._x), host)
+        self._calls()
+        self.act([])
+
+    def _calls(self) -> None:
+        """An INVITE of ours has left, perhaps in place of another."""
         self.record.sip_call_id = self._x.endpoint.call_id(self.telephone.handle)
         self._log = self._log.bind(**self.names)
-        self.act([])
 
     async def _reach_model(self, backends: Sequence[Backend]) -> None:
         model = await self._held.reach_model(self._agent, backends, self, self._log)
@@ -226,8 +232,7 @@ class Call:
         """Let the two ends hear each other."""
         self._began, now = True, self._x.clock()
         talk = self._join()
-        if recording := self._held.record():
-            self.start(recording.keep())
+        self._held.record()
         talk.begin(now)
         self._log.info("call_began", codec=self.record.codec)
         self.act(talk.bridge.open(now))

@@ -35,6 +35,7 @@ from gateway.rtp.packet import HEADER, HEADER_BYTES, Packet, encode
 from gateway.sdp.negotiation import Media
 
 from .digits import Digits
+from .echo import Echo
 
 Track = Callable[[Samples, int], None]  # samples and their rate in Hz
 
@@ -56,10 +57,15 @@ class _Piece(NamedTuple):
 
 
 class Downlink:
-    """One call's. `track` records what was sent."""
+    """One call's. `track` records what was sent, `echo` knows it by that."""
 
     def __init__(
-        self, media: Media, playout: Playout, start: Start, track: Track | None = None
+        self,
+        media: Media,
+        playout: Playout,
+        start: Start,
+        track: Track | None = None,
+        echo: Echo | None = None,
     ) -> None:
         self.playout = playout
         self.packets: list[bytes] = []  # what the next tick sends
@@ -69,12 +75,14 @@ class Downlink:
         self.inform: str | None = None  # the key that INFO has to carry now
         self._ring: Signal | None = None  # heard instead of any speech
         self._track = track
+        self._echo = echo
         self.ssrc, self._sequence = start.ssrc, start.sequence
         self._timestamp = start.timestamp  # of the sound of this tick
         self._marker = True
         self._waiting: list[_Piece] = []  # too short for a packet, or from before a hold
         self._leaving: list[tuple[int, _Piece]] = []  # timestamps and sound of `packets`
         self._rate = 0
+        self._paused = False  # when the sound of this tick was made
         self.use(media)
 
     @property
@@ -112,7 +120,8 @@ class Downlink:
     def prepare(self) -> None:
         """Make the packets that the next tick sends."""
         self._timestamp = (self._timestamp + self._tick_units) & 0xFFFFFFFF
-        if not self._media.sending:
+        self._paused = not self._media.sending
+        if self._paused:
             return
         if len(self._waiting) < self._pieces:
             self._make()
@@ -165,6 +174,8 @@ class Downlink:
             self._tell(self._track)
         if not self.packets:
             return None
+        if self._echo:
+            self._return(self._echo, now)
         count, taken = len(self.packets), 0
         for packet in self.packets:
             self.octets_sent += len(packet) - HEADER_BYTES
@@ -291,8 +302,14 @@ class Downlink:
         if self._leaving:
             for _, piece in self._leaving:
                 track(self._samples(piece.sound), self._rate)
-        elif self.packets or not self._media.sending:  # a key, or nothing
+        elif self.packets or self._paused or not self._media.sending:  # a key, or nothing
             track(silence(self._frame), self._rate)
+
+    def _return(self, echo: Echo, now: float) -> None:
+        for _, piece in self._leaving:
+            echo.sent(self._samples(piece.sound), self._rate, now)
+        if not self._leaving:  # a key
+            echo.sent(silence(self._frame), self._rate, now)
 
 
 def _silent(piece: _Piece) -> _Piece:

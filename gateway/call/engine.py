@@ -3,7 +3,7 @@
 In each tick, in this order:
 
 1. send the packets that the last tick prepared: pacing is the timer plus a microsecond a call
-2. read what arrived, of all calls, from one poll
+2. read what arrived, of all calls, from one poll; take some steps of DTLS handshakes
 3. give the model what its callers said: the calls whose append is due in this tick
 4. decode deltas, emptiest playout first, until the time budget is spent
 5. prepare the next packets
@@ -36,6 +36,7 @@ from .digits import Digits
 from .downlink import Downlink
 from .line import Line
 from .relay import Relay, Side
+from .shield import Handshakes, Shield
 
 TICK = FRAME_MS / 1000  # s
 APPEND_TICKS = 2  # an append holds 40 ms: 20 ms cost a third more, longer saves little
@@ -70,10 +71,13 @@ class Listener(Protocol):
 
 
 class Leg:
-    """A call on the engine: its port, its line, and who listens."""
+    """A call on the engine: its port and what protects it, its line, and who listens."""
 
-    def __init__(self, port: RtpPort, line: Line, listener: Listener) -> None:
+    def __init__(
+        self, port: RtpPort, line: Line, listener: Listener, shield: Shield | None = None
+    ) -> None:
         self.port = port
+        self.shield = shield or Shield(port)
         self.line = line
         self.listener = listener
         self.budget = 0  # datagrams that it may have read yet in this tick
@@ -89,9 +93,11 @@ class Leg:
     def transmit(self, now: float) -> None:
         """Send the prepared packets, and count them as heard."""
         line, target = self.line.downlink, self.line.source.target
+        if not self.shield.ready:
+            return  # speech waits for the keys
         if target is not None:
             for packet in line.packets:
-                self.port.send(packet, target)
+                self.shield.send(packet, target)
         begun = line.sent(now)
         if line.keys is not None:
             self._follow(line.keys, now)
@@ -101,6 +107,16 @@ class Leg:
         if self._spoke and line.playout.idle:
             self._spoke = False
             self.listener.drained(now)
+
+    def speech(self) -> Samples | None:
+        """Prepare what the next tick sends, as far as it is this call's alone: see downlink.py.
+
+        Time passes while there are no keys for it.
+        """
+        if self.shield.ready:
+            return self.line.downlink.speech()
+        self.line.downlink.skip(1)
+        return None
 
     def _follow(self, keys: Digits, now: float) -> None:
         """Tell how far the keys are."""
@@ -118,7 +134,10 @@ class Leg:
         datagrams = self.port.receive()
         self.budget -= max(1, len(datagrams))
         for data, source in datagrams:
-            for digit in line.receive(data, source, now):
+            opened = self.shield.open(data, source)
+            if opened is None:
+                continue
+            for digit in line.receive(opened, source, now):
                 self.listener.pressed(digit, now)
         if line.source.locked and not self._connected and line.source.target is not None:
             self._connected = True  # the kernel drops everybody else's packets from here on
@@ -144,17 +163,15 @@ class Leg:
         """Send RTCP, by RTP's port or by the next one."""
         if (target := self.line.control_target) is None:
             return
-        if self.line.media.control.mux:
-            self.port.send(data, target)
-        else:
-            self.port.send_control(data, target)
+        self.shield.send_control(data, target, mux=self.line.media.control.mux)
 
 
 class _End:
     """One port of a joint, and whom it belongs to."""
 
-    def __init__(self, port: RtpPort, side: Side) -> None:
-        self.port = port
+    def __init__(self, shield: Shield, side: Side) -> None:
+        self.shield = shield
+        self.port = shield.port
         self.side = side
         self.connected = False
         self.budget = BURST
@@ -171,8 +188,8 @@ class Joint:
     def __init__(
         self,
         relay: Relay,
-        caller: RtpPort,
-        target: RtpPort,
+        caller: Shield,
+        target: Shield,
         *,
         clock: Callable[[], float],
         broke: Callable[[Exception], None],
@@ -216,9 +233,12 @@ class Joint:
             now = self._clock()
             for data, source in end.port.receive():
                 end.budget -= 1
-                passed = self.relay.pass_on(end.side, data, source, now)
+                opened = end.shield.open(data, source)
+                if opened is None:
+                    continue
+                passed = self.relay.pass_on(end.side, opened, source, now)
                 if passed is not None and other.side.source.target is not None:
-                    other.port.send(passed, other.side.source.target)
+                    other.shield.send(passed, other.side.source.target)
             rule = end.side.source
             if rule.locked and not end.connected and rule.target is not None:
                 end.connected = True  # the kernel drops everybody else's packets from here on
@@ -240,6 +260,7 @@ class Engine:
     """Runs the sound of every call. `meter` is the clock of the decoding budget, in seconds."""
 
     def __init__(self, ports: RtpPorts, meter: Callable[[], float]) -> None:
+        self.handshakes = Handshakes()
         self._ports = ports
         self._meter = meter
         self._legs: dict[RtpPort, Leg] = {}
@@ -251,7 +272,7 @@ class Engine:
         """Begin to run a call's sound; its first packet leaves with the next tick."""
         self._legs[leg.port] = leg
         min(self._cohorts, key=len).append(leg)
-        leg.line.downlink.prepare()
+        self._prepare([leg], 0)
 
     def remove(self, leg: Leg) -> bool:
         """Stop running a call's sound; False, and harmless, when it was not running."""
@@ -278,6 +299,7 @@ class Engine:
         self._ticks += 1
         self._each(list(self._legs.values()), lambda leg: leg.transmit(now))
         self._receive(now)
+        self.handshakes.tick(now)
         self._append(list(self._cohorts[self._ticks % APPEND_TICKS]), now)
         self._each(self._hungry(), self._decode)
         self._prepare(list(self._legs.values()), missed)
@@ -324,11 +346,10 @@ class Engine:
         speeches: list[tuple[Downlink, Samples]] = []
 
         def begin(leg: Leg) -> None:
-            downlink = leg.line.downlink
             if missed:
-                downlink.skip(missed)
-            if (speech := downlink.speech()) is not None:
-                speeches.append((downlink, speech))
+                leg.line.downlink.skip(missed)
+            if (speech := leg.speech()) is not None:
+                speeches.append((leg.line.downlink, speech))
 
         self._each(legs, begin)
         together.prepare(speeches)

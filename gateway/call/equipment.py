@@ -1,12 +1,11 @@
 """Equipment ●: what a call holds while it lasts: a port, a model, the line between, a recording.
 
-Shell, of the disk alone. It is got piece by piece as the call goes, and given back all at once,
+Shell, of the loop alone. It is got piece by piece as the call goes, and given back all at once,
 whatever happened; what became of it is in the record then.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
@@ -21,6 +20,7 @@ from .model import Backend, Listener, Model
 from .prepare import open_port, reach_model
 from .record import Record
 from .recording import Recording
+from .shield import Shield
 from .talk import Owner, Talk, make_bridge, make_line
 
 
@@ -63,26 +63,27 @@ class Equipment:
         assert self.port  # both ends were made ready
         assert self.model
         party, x = self._party, self._x
-        if x.recording:
-            self._recording = x.recording(party.call_id)
-            self._recording.paused = True
+        if x.recorder:
+            self._recording = x.recorder.recording(party.call_id)
         line = make_line(media, self.model, party, x, self._recording)
         bridge = make_bridge(line, self.model, agent, party, x, self._record)
-        self.talk = Talk(line, bridge, self.model, self.port, owner, rtp_timeout=x.rtp_timeout)
+        shield = Shield(self.port, x.identity, x.engine.handshakes, owner.failed)
+        self.talk = Talk(line, bridge, self.model, shield, owner, rtp_timeout=x.rtp_timeout)
+        shield.agree(media.security, line.source, x.clock())
         x.engine.add(self.talk.leg)
         return self.talk
 
-    def record(self) -> Recording | None:
+    def record(self) -> None:
         """Record from now on, where calls are recorded."""
-        if self._recording:
-            self._recording.paused = False
+        if self._recording and self._x.recorder:
+            self._x.recorder.begin(self._recording)
             self._record.recording = str(self._recording.path)
-        return self._recording
 
     def silence(self) -> None:
         """No packet leaves any more."""
         if self.talk and self._x.engine.remove(self.talk.leg):
             self.talk.leg.leave(self._x.clock())
+            self.talk.leg.shield.close()
 
     async def close(self, *, announced: bool, log: structlog.stdlib.BoundLogger) -> None:
         """Give back everything, and complete the record; a fault in one step stops no other.
@@ -90,8 +91,8 @@ class Equipment:
         `announced`: the telephone knows our port, and may go on to send there.
         """
         async with AsyncExitStack() as steps:  # from the last one up
-            if self._recording and not self._recording.paused:
-                steps.push_async_callback(self._end, self._recording, log)
+            if self._recording and self._recording.begun:
+                steps.push_async_callback(self._end, self._recording)
             steps.callback(self._complete, log)
             if self.port:
                 now = self._x.clock()
@@ -100,10 +101,12 @@ class Equipment:
                 steps.callback(self.model.close)
             steps.callback(self.silence)
 
-    async def _end(self, recording: Recording, log: structlog.stdlib.BoundLogger) -> None:
-        await asyncio.to_thread(recording.close)
-        if recording.error:
-            log.warning("recording_failed", reason=str(recording.error))
+    async def _end(self, recording: Recording) -> None:
+        """The record names what was kept of it."""
+        assert self._x.recorder  # who else began it
+        await self._x.recorder.finish(recording)
+        if not recording.kept:
+            self._record.recording = None
 
     def _complete(self, log: structlog.stdlib.BoundLogger) -> None:
         if self.model:
@@ -113,3 +116,5 @@ class Equipment:
             self.talk.complete(self._record)
             if counts := self.talk.irregularities():
                 log.info("call_irregular", **counts)
+            if reason := self.talk.leg.shield.failure:
+                log.warning("encryption_failed", reason=reason)

@@ -11,14 +11,16 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from gateway.realtime.client import Connector
+from gateway.rtp.dtls import Identity
 from gateway.rtp.port import RtpPorts
+from gateway.sdp.security import Encryption
 from gateway.sip.digest import Credentials
 from gateway.sip.endpoint import Endpoint
 from gateway.sip.event import CallEvent, Incoming, Output
 from gateway.sip.registrar import Binding
 
 from .engine import Engine
-from .recording import Recording
+from .recorder import Recorder
 
 
 class Owner(Protocol):
@@ -44,10 +46,13 @@ class Exchange:
     host: Callable[[str], Awaitable[str]]  # ours, on the way to a URI; OSError: there is none
     codecs: Sequence[str] = ("PCMA", "PCMU")
     media_address: str | None = None  # written into SDP; None: the route's
+    encryption: Encryption = "none"  # of the sound
+    identity: Identity | None = None  # our certificate; None: DTLS is not spoken
     rtp_timeout: float = 30.0  # s; 0: never
     playout_delay: float = 0.06  # s, at the far end
+    echo: Literal["auto", "on", "off"] = "off"  # take our own voice out of what callers return
     transcripts: bool = False
-    recording: Callable[[str], Recording] | None = None  # of a call id; None: none is made
+    recorder: Recorder | None = None  # None: calls are not recorded
     owners: dict[str, Owner] = field(default_factory=dict)  # by the handle of a SIP call
 
 

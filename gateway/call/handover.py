@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any, Literal, Protocol
 
-from gateway.rtp.port import RtpPort
 from gateway.rtp.source import SourceRule
 from gateway.sdp.description import SdpError
 from gateway.sdp.negotiation import Media
@@ -24,6 +23,7 @@ from .engine import Joint
 from .exchange import Destination, Exchange
 from .prepare import Refused, host_towards, located, open_port
 from .relay import Relay, Side
+from .shield import Shield
 from .talk import Talk
 from .telephone import Telephone
 from .transfer import (
@@ -91,7 +91,7 @@ class Handover:
         self._referred_by = referred_by
         self._source_mode = source_mode
         self._target = Telephone(exchange, self)
-        self._port: RtpPort | None = None
+        self._shield: Shield | None = None  # of the target's port
         self._joint: Joint | None = None
 
     def begin(self) -> None:
@@ -155,10 +155,12 @@ class Handover:
         if self._target.handle:
             self._target.hang_up(None)
             self._target.leave()
-        if self._port:
-            self._port.watch(None)
-            self._x.ports.release(self._port, self._x.clock(), announced=self._target.announced)
-            self._port = None
+        if self._shield:
+            port = self._shield.port
+            port.watch(None)
+            self._shield.close()
+            self._x.ports.release(port, self._x.clock(), announced=self._target.announced)
+            self._shield = None
 
     # -- the target
 
@@ -183,6 +185,8 @@ class Handover:
             case Informed() if self._joint:
                 relay = self._joint.relay
                 self._pass_on(event, relay.target, relay.caller, self._caller)
+            case Ended() if self.transfer.state == "dialling" and self._target.retry(event):
+                pass  # she is called once more
             case Ended(status=status):
                 self._target.leave()
                 self._perform(self.transfer.target_ended(status or UNAVAILABLE, now))
@@ -196,7 +200,13 @@ class Handover:
         if self._joint and self._target.media:
             target = self._joint.relay.target
             target.renegotiate(self._target.media, self._x.clock())
+            self._protect(target)
             self._joint.reconnect(target)
+
+    def _protect(self, target: Side) -> None:
+        """Encrypt the target's sound as it was agreed with her."""
+        if self._shield:
+            self._shield.agree(target.media.security, target.source, self._x.clock())
 
     def _pass_on(self, event: Informed, one: Side, other: Side, telephone: Telephone) -> None:
         """Give a side's keys to the other, as an event or by INFO; not those that come as both."""
@@ -215,8 +225,8 @@ class Handover:
                     self._host.start(self._dial())
                 case RingBack():
                     self._talk.line.downlink.ring = True
-                case Listen() if self._port:
-                    self._port.watch(self._heard)
+                case Listen() if self._shield:
+                    self._shield.port.watch(self._heard)
                 case Join():
                     self._join()
                 case Release():
@@ -252,8 +262,9 @@ class Handover:
             host = await host_towards(self._to, self._x)
             if self.transfer.state != "dialling":
                 return
-            self._port = open_port(self._x)
-            self._target.use(self._port, host, codec=self._talk.line.media.codec.name)
+            port, x = open_port(self._x), self._x
+            self._shield = Shield(port, x.identity, x.engine.handshakes, self._host.failed)
+            self._target.use(port, host, codec=self._talk.line.media.codec.name)
             self._target.call(located(self._to, self._x), host)
         except Refused as refused:
             self._perform(self.transfer.unreachable(refused.refusal.status, self._x.clock()))
@@ -263,7 +274,7 @@ class Handover:
         line, media, now = self._talk.line, self._target.media, self._x.clock()
         if self._joint:
             self._joint.relay.target.last_packet_at = now  # it may have been silent until now
-        if self._joint or media is None or self._port is None:
+        if self._joint or media is None or self._shield is None:
             return
         self._x.engine.remove(self._talk.leg)
         self._talk.leg.reconnect()
@@ -279,8 +290,9 @@ class Handover:
             rtp_timeout=self._x.rtp_timeout,
         )
         self._joint = Joint(
-            relay, self._talk.leg.port, self._port, clock=self._x.clock, broke=self._host.failed
+            relay, self._talk.leg.shield, self._shield, clock=self._x.clock, broke=self._host.failed
         )
+        self._protect(relay.target)
         self._x.engine.join(self._joint)
 
     def _heard(self) -> None:

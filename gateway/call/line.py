@@ -25,6 +25,7 @@ from gateway.rtp.succession import Succession
 from gateway.sdp.negotiation import Media
 
 from .downlink import Downlink, Start
+from .echo import Echo
 from .record import RtpCounts
 from .uplink import Uplink
 
@@ -45,7 +46,7 @@ class Line:
     `media` is what SDP agreed; `source` says who may send; `playout` holds the model's speech at
     the model's rate; `model_rate` (Hz) and, for G.711, `model_law` are what it listens in.
     `reports` is the call's RTCP; None: there is none. `epoch` is the wall clock's time at 0 of
-    `now`, both in s.
+    `now`, both in s. `echo` takes our voice out of what the caller returns.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class Line:
         now: float,
         tracks: Tracks | None = None,
         reports: Reports | None = None,
+        echo: Echo | None = None,
         epoch: float = 0.0,
     ) -> None:
         self.playout = playout
@@ -70,6 +72,7 @@ class Line:
         self.ignored = 0  # datagrams that are not of this call's sound
         self.last_packet_at = now
         self._epoch = epoch
+        self._echo = echo
         self._passed = RtpCounts()  # while the stream was lent
         self._media = media
         self._digits: dict[int, DigitReceiver] = {}  # by payload type
@@ -82,8 +85,10 @@ class Line:
             now=now,
             noise=start.ssrc,
             track=tracks.caller if tracks else None,
+            stages=[echo] if echo else [],
         )
-        self.downlink = Downlink(media, playout, start, tracks.model if tracks else None)
+        track = tracks.model if tracks else None
+        self.downlink = Downlink(media, playout, start, track, echo)
         self._listen(media)
 
     @property
@@ -164,6 +169,8 @@ class Line:
         """What the model hears since the last call, at its rate; may be empty."""
         for digits in self._digits.values():
             digits.handle_timer(now)
+        if self._echo:
+            self._echo.follow(self.source.target)
         heard = self.uplink.hear(now)
         if not self.uplink.steady:
             self._end_succession()
@@ -179,6 +186,19 @@ class Line:
     def _end_succession(self) -> None:
         self._settle()
         self._following = None
+
+    @property
+    def delay(self) -> float:
+        """s by which the model hears late what came."""
+        return self._echo.delay if self._echo else 0.0
+
+    def loop_delay(self, playout_delay: float) -> float:
+        """s from our sound's leaving until the model has what the caller says as she hears it.
+
+        `playout_delay` (s) is that of her telephone, where it does not tell.
+        """
+        there_and_back = self.reports.loop_delay(playout_delay) if self.reports else playout_delay
+        return there_and_back + self.delay
 
     # -- reports
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 import structlog
@@ -29,7 +30,7 @@ from gateway.realtime.events import (
 from gateway.realtime.profile import Profile
 from gateway.realtime.session import Session, Settings, is_benign, is_fatal
 
-BACKLOG = 1.0  # s of audio that may wait in the socket; what comes beyond it is dropped
+from .backlog import Backlog
 
 
 @dataclass(slots=True)
@@ -41,6 +42,8 @@ class Backend:
     max_sessions: int | None = None
     sessions: int = 0
     last_success: float | None = None  # when a session was last ready, for /readyz
+    behind: int = 0  # times that a caller's sound waited too long to be taken
+    lost_ms: int = 0  # of callers' sound that was never taken
 
     @property
     def full(self) -> bool:
@@ -77,7 +80,6 @@ class Model:
     ) -> None:
         self.backend = backend
         self.session = Session(backend.profile, settings, token=token)
-        self.dropped = 0  # appends that the socket was too slow for
         self.broken = 0  # messages that were no events
         self._listener = listener
         self._connect = connect
@@ -87,7 +89,8 @@ class Model:
         self._taken = False
         sound = backend.profile.input
         self._law = codec(sound.law) if sound.law else None
-        self._backlog = int(BACKLOG * sound.rate * (1 if sound.law else 2) * 4 / 3)
+        self._sample_bytes = 1 if sound.law else 2
+        self.backlog = Backlog(sound.rate * self._sample_bytes)
         self._log = log.bind(backend=backend.name)
 
     async def open(self) -> None:
@@ -122,20 +125,38 @@ class Model:
         self.session.send(event, now)
         self._flush()
 
-    def append(self, sound: Samples | Codes) -> bool:
-        """Give the model sound at its own rate; False where the socket is too slow for it.
+    def append(self, sound: Samples | Codes, now: float) -> list[tuple[int, float]]:
+        """Give the model sound at its own rate, as soon as the socket takes it.
 
-        Codes are those of the model's own law.
+        Codes are those of the model's own law. Returns what left by now: samples, and when they
+        had come.
         """
-        if self._connection is None or self._connection.backlog > self._backlog:
-            self.dropped += 1
-            return False
+        if self._connection is None:
+            return []
+        self._queue(self._coded(sound), now)
+        given: list[tuple[int, float]] = []
+        while pieces := self.backlog.take(self._connection.backlog):
+            self.session.append(b"".join([piece.data for piece in pieces]))
+            self._flush()
+            given += [(len(piece.data) // self._sample_bytes, piece.came) for piece in pieces]
+        return given
+
+    def _coded(self, sound: Samples | Codes) -> bytes:
         if is_coded(sound):
-            self.session.append(sound.tobytes())
-        else:
-            self.session.append(self._law.encode(sound) if self._law else _wire(sound))
-        self._flush()
-        return True
+            return sound.tobytes()
+        return self._law.encode(sound) if self._law else sound.astype("<i2", copy=False).tobytes()
+
+    def _queue(self, data: bytes, now: float) -> None:
+        """Let sound wait behind what waits already, and count what is too much."""
+        assert self._connection
+        backlog, backend = self.backlog, self.backend
+        behind, losses, lost_ms = backlog.behind, backlog.losses, backlog.lost_ms
+        backlog.push(data, now, self._connection.backlog)
+        backend.behind += backlog.behind - behind
+        backend.lost_ms += backlog.lost_ms - lost_ms
+        if backlog.losses > losses:  # this is the tick: nothing is logged in it
+            loop = asyncio.get_running_loop()
+            loop.call_soon(partial(self._log.warning, "backend_slow", reason="sound is lost"))
 
     @property
     def deadline(self) -> float | None:

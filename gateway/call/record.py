@@ -84,6 +84,14 @@ class Usage:
     audio_out_s: float = 0.0
 
 
+@dataclass(slots=True)
+class Appends:
+    """The caller's sound that the backend was too slow for."""
+
+    behind: int = 0  # times that more than 200 ms of it waited
+    lost_ms: int = 0  # beyond a second, so that the backend never got it
+
+
 @dataclass(slots=True, kw_only=True)
 class Record:
     """One call. Filled as the call goes; `as_dict` when it is over."""
@@ -114,6 +122,7 @@ class Record:
     transfers: list[Transfer] = field(default_factory=list)
     tools: list[ToolUse] = field(default_factory=list)
     usage: Usage = field(default_factory=Usage)
+    appends: Appends = field(default_factory=Appends)
     transcript: list[Utterance] | None = None
     recording: str | None = None
     headers: dict[str, str] = field(default_factory=dict)  # of a trusted INVITE, introduction.py

@@ -1,146 +1,171 @@
-"""Recording ●: a two-track WAV file of one call, the caller on the left, the model on the right.
+"""Recording ●: one call's two voices, from the tick to a file.
 
-● of the files of a call this one alone touches the disk, and never inside a tick: `caller` and
-`model` only remember; `flush`, which `keep` calls off the loop, writes.
+    tick: caller(), model() ─▶ the process's queue ─▶ writer's thread: alignment.py ─▶ sound_file.py
 
-Each track is one unbroken stream of samples from the answer on: sample n of both is the same
-moment. The line keeps that promise (it fills gaps and silence by timestamp and clock), so nothing
-here needs a time. Should a track fall more than a second behind all the same, silence goes in.
+The tick puts a piece and its time into the queue of recorder.py, and nothing more. All else is
+done by the one thread that writes for all calls: the pieces of both voices are laid out so that
+sample n of both is the same moment, and as far as both go they are appended to the file. The
+recording's rate is that of the first sound, which is the codec's of the answer: a wide band is
+kept. What another codec brings later is converted to it.
 
-A recording is never worth a call: the first error of the disk ends it, is kept in `error`, and is
-not raised. After each flush the file is a valid WAV file, so a crash costs the last seconds only.
-
-Left out: compression (16-bit PCM, 32 kB a second), and files beyond 4 GiB (37 hours).
+A recording is never worth a call: the first error ends it, is kept in `error`, and is not raised.
 """
 
 from __future__ import annotations
 
-import asyncio
-import struct
-import threading
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
-from gateway.audio.frame import Samples
-from gateway.audio.resample import Resampler
+from gateway.audio.frame import FRAME_MS, Samples
 
-_HEADER = struct.Struct("<4sI4s4sIHHIIHH4sI")
-_TRACKS = 2
-_SAMPLE_BYTES = 2
-_FLUSH_S = 1  # between writes
-_LAG_S = 1  # a track may be so much behind the other before it is taken for silent
+from .alignment import Track
+from .sound_file import SoundFile, Stereo
+
+SLOW = "the disk is too slow"
+LAG = 2  # s; a track may be so much behind the other before it is taken for silent
+_FRAME = FRAME_MS / 1000  # s
+_RATE = 8000  # Hz, where there was no sound
+
+Queue = deque[tuple[Track, Samples, int, float]]  # samples, their rate in Hz and their time in s
 
 
-class _Track:
-    """`incoming` passes from thread to thread; then `waiting`, as bytes, for the other track."""
+class Make(Protocol):
+    """A kind of file."""
 
-    def __init__(self, rate: int) -> None:
-        self.incoming: deque[tuple[Samples, int]] = deque()
-        self.waiting = bytearray()
-        self._rate = rate
-        self._converters: dict[int, Resampler] = {}  # by the rate that they take
+    @property
+    def suffix(self) -> str:
+        """Of its name."""
 
-    def collect(self) -> None:
-        while self.incoming:
-            samples, rate = self.incoming.popleft()
-            if rate not in self._converters:
-                self._converters[rate] = Resampler(rate, self._rate)
-            self.waiting += self._converters[rate].push(samples).tobytes()
+    def __call__(self, path: Path, rate: int) -> SoundFile:
+        """One of `rate` Hz."""
 
-    def pad(self, size: int) -> None:
-        self.waiting += bytes(max(0, size - len(self.waiting)))
 
-    def take(self, size: int) -> Samples:
-        taken = np.frombuffer(bytes(self.waiting[:size]), np.int16)
-        del self.waiting[:size]
-        return taken
+class TooSlow(OSError):
+    """The disk does not keep up."""
 
 
 class Recording:
-    """One file, made (or made anew) by the first flush; `rate` in Hz is that of both tracks.
+    """One file, made (anew) by the first `write`. Samples that were given may not change any more.
 
-    `caller` and `model` may be called from another thread than `flush` and `close`. A `flush` that
-    nobody waits for any more may still run when `close` is called: one waits for the other.
+    The tick calls `caller` and `model`, the writer's thread `write` and `end`; pieces come from the
+    one to the other by `queue`, of which there are `most` at most.
     """
 
-    def __init__(self, path: Path, rate: int = 8000) -> None:
+    def __init__(
+        self,
+        call_id: str,
+        path: Path,
+        make: Make,
+        queue: Queue,
+        clock: Callable[[], float],
+        *,
+        most: int,
+    ) -> None:
+        self.call_id = call_id
         self.path = path
-        self.error: OSError | None = None  # what ended the recording early
-        self.paused = False  # what comes meanwhile is left out
-        self._rate = rate
-        self._caller = _Track(rate)
-        self._model = _Track(rate)
-        self._written: int | None = None  # bytes of sound in the file; None: there is no file yet
-        self._closed = False
-        self._writing = threading.Lock()
+        self.error: Exception | None = None  # what ended the recording early
+        self.told = False  # is that in the log?
+        self.begun = False
+        self._make = make
+        self._queue = queue
+        self._most = most
+        self._clock = clock
+        self._on = False
+        self._began = 0.0
+        self._caller = Track()  # a piece of hers ends when it is read
+        self._model = Track(_FRAME)  # one of ours begins when it is sent
+        self._taken = 0  # samples of each track that are in the file
+        self._file: SoundFile | None = None
+
+    # -- the tick's
+
+    def begin(self) -> None:
+        """Record from now on; what came before is left out."""
+        self._began = self._clock()
+        self._on = self.begun = True
 
     def caller(self, samples: Samples, rate: int) -> None:
         """The next samples of the caller's voice; `rate` in Hz."""
-        self._add(self._caller, samples, rate)
+        if self._on:
+            self._queue.append((self._caller, samples, rate, self._clock()))
+            if len(self._queue) > self._most:
+                self._fail(TooSlow(SLOW))
 
     def model(self, samples: Samples, rate: int) -> None:
         """The next samples that were sent to the caller; `rate` in Hz."""
-        self._add(self._model, samples, rate)
+        if self._on:
+            self._queue.append((self._model, samples, rate, self._clock()))
+            if len(self._queue) > self._most:
+                self._fail(TooSlow(SLOW))
 
-    async def keep(self) -> None:
-        """Write what was recorded off the loop, until cancelled."""
-        while True:
-            await asyncio.sleep(_FLUSH_S)
-            await asyncio.to_thread(self.flush)
+    def stop(self) -> None:
+        """Nothing is recorded any more."""
+        self._on = False
 
-    def flush(self) -> None:
-        """Write what both tracks have; blocks on the disk, raises nothing."""
-        self._write(_LAG_S * self._rate * _SAMPLE_BYTES)
+    def give_up(self) -> None:
+        """The writer does not come back from it."""
+        self._fail(TooSlow("the disk hangs"))
 
-    def close(self) -> None:
-        """Write the rest, the shorter track ending in silence; nothing is recorded after it."""
-        self._closed = True
-        self._write(0)
+    # -- the writer's thread's
 
-    def _add(self, track: _Track, samples: Samples, rate: int) -> None:
-        if not (self.paused or self._closed or self.error):
-            track.incoming.append((samples, rate))
+    def write(self) -> None:
+        """Append what both tracks have; raises nothing."""
+        self._write(final=False)
 
-    def _write(self, lag: int) -> None:
-        with self._writing:
-            if self.error:
-                return
-            sound = self._interleaved(lag)
-            try:
-                self._append(sound)
-            except OSError as error:
-                self.error = error
-                self._caller = self._model = _Track(self._rate)
+    def end(self) -> None:
+        """Write the rest, the shorter track ending in silence."""
+        self._write(final=True)
 
-    def _interleaved(self, lag: int) -> bytes:
-        """As far as both tracks go, or within `lag` bytes of the longer one."""
+    @property
+    def kept(self) -> bool:
+        """Is there a file?"""
+        return self._file is not None and self.path.exists()
+
+    def _write(self, *, final: bool) -> None:
+        if self.error:
+            self._caller, self._model = Track(), Track()  # nobody wants it any more
+            return
+        if not (final or self._rate()):
+            return
+        try:
+            sound = self._laid_out(final)
+            if self._file is None:
+                self._file = self._make(self.path, self._caller.rate)
+            self._file.append(sound)
+            if final:
+                self._file.close()
+        except Exception as error:  # a border: of the disk's errors and ours none is worth a call
+            self._fail(error)
+
+    def _fail(self, error: Exception) -> None:
+        self._on = False
+        self.error = error
+
+    def _laid_out(self, final: bool) -> Stereo:
+        """As far as both tracks go, or within LAG of the longer one."""
         tracks = self._caller, self._model
+        rate = self._rate() or _RATE
         for track in tracks:
-            track.collect()
-        longest = max(len(track.waiting) for track in tracks)
+            if not track.rate:
+                track.begin(rate, self._began)
+            track.collect(final=final)
+        longest = max(track.length for track in tracks)
         for track in tracks:
-            track.pad(longest - lag)
-        size = min(len(track.waiting) for track in tracks)
-        return np.column_stack([track.take(size) for track in tracks]).astype("<i2").tobytes()
+            track.pad(longest - (0 if final else LAG * rate))
+        count = min(track.length for track in tracks) - self._taken
+        self._taken += count
+        sound = np.empty((count, len(tracks)), np.int16)
+        for column, track in enumerate(tracks):
+            sound[:, column] = track.take(count)
+        return sound
 
-    def _append(self, sound: bytes) -> None:
-        """Sound first, then the header that counts it; the file is open only meanwhile."""
-        begun = self._written is not None
-        written = self._written or 0
-        with self.path.open("r+b" if begun else "wb") as file:
-            file.seek(_HEADER.size + written)
-            file.write(sound)
-            file.seek(0)
-            file.write(self._header(written + len(sound)))
-        self._written = written + len(sound)
-
-    def _header(self, size: int) -> bytes:
-        """RIFF and its `fmt ` chunk, as far as the samples (Microsoft's WAVE_FORMAT_PCM)."""
-        block = _TRACKS * _SAMPLE_BYTES
-        return _HEADER.pack(
-            *(b"RIFF", min(size + _HEADER.size - 8, 0xFFFFFFFF), b"WAVE"),
-            *(b"fmt ", 16, 1, _TRACKS, self._rate, self._rate * block, block, 8 * _SAMPLE_BYTES),
-            *(b"data", min(size, 0xFFFFFFFF)),
-        )
+    def _rate(self) -> int:
+        """That of the file, in Hz; 0 while there is no sound."""
+        if self._caller.rate:
+            return self._caller.rate
+        rates = [track.incoming[0].rate for track in (self._model, self._caller) if track.incoming]
+        return rates[0] if rates else 0

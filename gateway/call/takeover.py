@@ -117,6 +117,8 @@ class Takeover:
                 self._entry.status, self._entry.answered_at = OK, self._x.wall()
                 self._report(OK)
                 self._host.follow(self._telephone)
+            case Ended() if not self.over and self._telephone.retry(event):
+                pass  # she is called once more
             case Ended(status=status):
                 self._telephone.leave()
                 self._fail(status or UNAVAILABLE)

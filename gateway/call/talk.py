@@ -14,7 +14,6 @@ from gateway.audio.frame import Samples
 from gateway.audio.g711 import Codes
 from gateway.audio.playout import Part, Playout
 from gateway.config import AgentConfig
-from gateway.rtp.port import RtpPort
 from gateway.rtp.reports import Reports
 from gateway.rtp.source import SourceRule
 from gateway.sdp.negotiation import Media
@@ -23,12 +22,14 @@ from .behaviour import Behaviour
 from .bridge import Action, Bridge
 from .digits import Digits
 from .downlink import Start
+from .echo import Echo
 from .engine import Leg
 from .exchange import Exchange, Party
 from .keypad import Keypad
 from .line import Line, Tracks
 from .model import Model
-from .record import Record
+from .record import Appends, Record
+from .shield import Shield
 
 HOLD_TIMEOUT = 1800.0  # s without RTP that a call on hold may last (FreeSWITCH's, Asterisk's)
 
@@ -59,14 +60,14 @@ class Talk:
         line: Line,
         bridge: Bridge,
         model: Model,
-        port: RtpPort,
+        shield: Shield,
         owner: Owner,
         *,
         rtp_timeout: float,
     ) -> None:
         self.line = line
         self.bridge = bridge
-        self.leg = Leg(port, line, self)
+        self.leg = Leg(shield.port, line, self, shield)
         self._model = model
         self._owner = owner
         self._rtp_timeout = rtp_timeout
@@ -80,8 +81,9 @@ class Talk:
 
     def heard(self, samples: Samples | Codes, now: float) -> None:
         """Give the model the caller's sound."""
-        if self._begun and self._model.append(samples):
-            self.bridge.appended.add(len(samples), now)
+        if self._begun:
+            for count, came in self._model.append(samples, now):
+                self.bridge.appended.add(count, came)
 
     def pressed(self, digit: str, now: float) -> None:
         """The caller pressed a key: RFC 4733."""
@@ -115,6 +117,7 @@ class Talk:
     def move(self, source: SourceRule) -> None:
         """Follow the call to another telephone; what is agreed with it comes by `renegotiate`."""
         self.leg.reconnect()
+        self.leg.shield.forget()
         self.line.source = source
 
     def broke(self, error: Exception) -> None:
@@ -131,6 +134,7 @@ class Talk:
         """Follow a re-INVITE."""
         self.leg.reconnect()
         self.line.renegotiate(media, now)
+        self.leg.shield.agree(media.security, self.line.source, now)
 
     @property
     def silent_at(self) -> float | None:
@@ -158,11 +162,15 @@ class Talk:
         counts = {
             "rtp_from_elsewhere": line.source.rejected,
             "rtp_out_of_sequence": line.source.implausible,
+            "rtp_refused": self.leg.port.refused,
+            "rtp_not_sent": self.leg.port.failed,
             "datagrams_ignored": line.ignored,
             "speech_late": line.playout.underruns,
             "deltas_broken": line.playout.broken,
-            "appends_dropped": model.dropped,
+            "appends_behind": model.backlog.behind,
+            "appends_lost_ms": model.backlog.lost_ms,
             "messages_broken": model.broken,
+            **self.leg.shield.irregularities(),
             **model.session.counts,
         }
         return {name: count for name, count in counts.items() if count}
@@ -172,8 +180,11 @@ class Talk:
         self.bridge.close()
         playout = self.line.playout
         record.rtp = self.line.counts()
+        record.encryption = self.leg.shield.suite
         record.usage.audio_out_s = round(playout.sent_total / playout.rate, 2)
         record.usage.audio_in_s = round(self.bridge.appended.seconds, 2)
+        backlog = self._model.backlog
+        record.appends = Appends(backlog.behind, backlog.lost_ms)
 
 
 def make_line(
@@ -196,6 +207,7 @@ def make_line(
         now=now,
         tracks=tracks,
         reports=reports,
+        echo=None if exchange.echo == "off" else Echo(exchange.echo),
         epoch=exchange.wall() - now,
     )
 
@@ -217,7 +229,7 @@ def make_bridge(
         keypad_interrupts=agent.keypad.interrupts,
         cancels_on_speech=session.cancels_on_speech,
         padding_ms=int((session.turn_detection or {}).get("prefix_padding_ms", 300)),
-        loop_delay=exchange.playout_delay,
+        playout_delay=exchange.playout_delay,
         cumulative_transcripts=profile.cumulative_transcripts,
     )
     keypad = Keypad(

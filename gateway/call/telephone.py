@@ -5,31 +5,55 @@ change it for another in mid-call when a transfer puts another SIP call in its p
 socket, task or clock of its own. Offers and answers come and go here (RFC 3264), in both orders:
 the peer's INVITE may leave the offer to our 200, and its ACK then has the answer. What is agreed
 moves the sound, which is the owner's.
+
+How the sound may be encrypted is the operator's (`Exchange.encryption`). Where that is optional, a
+peer that refuses our offer is called once more without a word of it: some stumble over `a=crypto`
+in RTP/AVP.
 """
 
 from __future__ import annotations
 
 from gateway.rtp.port import RtpPort
-from gateway.sdp.description import MISCELLANEOUS, SdpError
+from gateway.rtp.source import is_private
+from gateway.sdp.description import MISCELLANEOUS, SdpError, parse
+from gateway.sdp.fingerprint import Fingerprint
 from gateway.sdp.negotiation import Local, Media, Negotiation
-from gateway.sip.event import Answered, CallEvent, Confirmed, Offered, Progress, RefreshDue
+from gateway.sdp.security import Encryption, Keying
+from gateway.sip.address import Uri
+from gateway.sip.event import (
+    Answered,
+    CallEvent,
+    Confirmed,
+    Ended,
+    Flow,
+    Offered,
+    Progress,
+    RefreshDue,
+)
+from gateway.sip.grammar import param
 from gateway.sip.info import relay
 
 from .ending import Refusal, incompatible
 from .exchange import Destination, Exchange, Owner
 
+NOT_ACCEPTABLE = (488, 606)  # RFC 3261 §21.4.26, §21.6.4
+
 
 class Telephone:
-    """One SIP call of `owner`; `handle` is that of an INVITE that came."""
+    """One SIP call of `owner`; `handle` and `flow` are those of an INVITE that came."""
 
-    def __init__(self, exchange: Exchange, owner: Owner, handle: str = "") -> None:
+    def __init__(
+        self, exchange: Exchange, owner: Owner, handle: str = "", flow: Flow | None = None
+    ) -> None:
         self.handle = handle  # "": nobody was called yet
         self.media: Media | None = None  # what was agreed last
         self.announced = False  # the peer knows our port
         self.host = ""  # ours, as the route to the peer has it
         self._x = exchange
         self._owner = owner
-        self._negotiation = Negotiation()
+        self._flow = flow
+        self._negotiation: Negotiation | None = None  # until there is an offer
+        self._called: tuple[Destination, str] | None = None  # with an offer of encryption
         self._local: Local | None = None
         self._description = b""  # of ours, for the next answer
         self._offers = False  # it is an offer
@@ -97,6 +121,8 @@ class Telephone:
     def agree(self, offer: bytes) -> None:
         """Take the offer of an INVITE; b"": `answer` makes ours. SdpError: it is no call."""
         assert self._local  # `use` comes first
+        if self._negotiation is None:
+            self._negotiation = Negotiation(self._keying(offer))
         if offer:
             self._description, self.media = self._negotiation.answer(offer, self._local)
         else:
@@ -122,7 +148,25 @@ class Telephone:
 
     def call(self, to: Destination, host: str) -> None:
         """Call; Progress, Answered and Ended follow. `host` is ours on the way there."""
+        optional = self._x.encryption == "optional"
+        self._called = (to, host) if optional else None
+        self._invite(to, host, self._x.encryption)
+
+    def retry(self, event: Ended) -> bool:
+        """Call once more, without encryption, where that may be why the call was refused."""
+        refused = event.by == "peer" and event.cause == "refused"
+        if self._called is None or not refused or event.status not in NOT_ACCEPTABLE:
+            return False
+        (to, host), self._called = self._called, None
+        self.leave()
+        self._early.clear()
+        self._invite(to, host, "none")
+        return True
+
+    def _invite(self, to: Destination, host: str, encryption: Encryption) -> None:
         assert self._local  # `use` comes first
+        keying = self._rule(encryption, private=_is_private_way(to))
+        self._negotiation = Negotiation(keying)
         self.handle, outputs = self._x.endpoint.invite(
             to.target,
             to.binding,
@@ -136,6 +180,24 @@ class Telephone:
         self.announced = True
         self._x.owners[self.handle] = self._owner
         self._x.act(outputs)
+
+    # -- encryption
+
+    def _keying(self, offer: bytes) -> Keying:
+        """The rule for a call that came, with this offer or none."""
+        private = self._flow is not None and self._flow.transport in ("tls", "wss")
+        passive = self._flow is not None and _is_behind_nat(offer, self._flow.remote[0])
+        return self._rule(self._x.encryption, private=private, passive=passive)
+
+    def _rule(self, encryption: Encryption, *, private: bool, passive: bool = False) -> Keying:
+        number, identity = self._x.number, self._x.identity
+        return Keying(
+            encryption,
+            random=lambda count: number(8 * count).to_bytes(count, "big"),
+            certificate=Fingerprint(*identity.fingerprint) if identity else None,
+            role="passive" if passive else "active",
+            private=private,
+        )
 
     # -- what came
 
@@ -154,6 +216,7 @@ class Telephone:
         if not self._asked:
             return False
         self._asked = False
+        assert self._negotiation
         if not body:
             raise SdpError(MISCELLANEOUS, "the ACK has no answer to our offer")
         self.media = self._negotiation.accept(body)
@@ -161,6 +224,7 @@ class Telephone:
 
     def _hear_early(self, body: bytes, fork: str) -> bool:
         """It is being worked on, perhaps with a session for early media (RFC 3960)."""
+        assert self._negotiation
         try:
             media = self._negotiation.accept(body) if body else None
         except SdpError:
@@ -174,6 +238,7 @@ class Telephone:
     def _accept(self, body: bytes, fork: str) -> bool:
         """Our offer was answered, in the 2xx or before it by the same fork."""
         early, self._early = self._early, {}
+        assert self._negotiation
         if body:
             self.media = self._negotiation.accept(body)
         else:
@@ -184,6 +249,25 @@ class Telephone:
 
     def _refresh(self) -> None:
         """Offer what was agreed once more (RFC 4028 §7.4: nothing of it changes)."""
-        if self._local and self.media:
+        if self._local and self.media and self._negotiation:
             offer = self._negotiation.offer(self._local, self.media.direction)
             self._x.act(self._x.endpoint.reinvite(self.handle, offer, self._x.clock()))
+
+
+def _is_private_way(to: Destination) -> bool:
+    """Whether nobody on the way to whom we call reads the keys in the signalling."""
+    if to.binding:
+        return to.binding.flow.transport in ("tls", "wss")
+    uri = Uri.parse(to.route or to.target)
+    return uri.scheme == "sips" or (param(uri.params, "transport") or "").lower() == "tls"
+
+
+def _is_behind_nat(offer: bytes, host: str) -> bool:
+    """Whether the peer has to send the first datagram, so that ours find the way to it."""
+    try:
+        session = parse(offer)
+        line = next(it for it in session.media if it.kind == "audio" and it.port)
+        connection = line.connection or session.connection
+        return bool(connection and is_private(connection.address) and not is_private(host))
+    except (SdpError, StopIteration, ValueError):
+        return False

@@ -169,7 +169,7 @@ class Transfers:
 
     def replace(self, invite: Incoming) -> None:
         """Another party wants the place of the one that we talk with."""
-        telephone = Telephone(self._x, self._subject, invite.call)
+        telephone = Telephone(self._x, self._subject, invite.call, flow=invite.flow)
         if no := self._refusal(telephone, invite):
             telephone.leave()  # its end is not the call's
             telephone.refuse(no)

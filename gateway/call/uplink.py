@@ -1,6 +1,6 @@
 """Uplink: the caller's packets as sound for the model. Pure.
 
-    packet ─▶ reorder ─▶ codec ─▶ digits' tones out ─▶ conceal ─▶ resample ─▶ model
+    packet ─▶ reorder ─▶ codec ─▶ events' tones out ─▶ conceal ─▶ stages ─▶ resample ─▶ model
 
 Nothing is buffered for play-out: the model is no loudspeaker, order and duration are all that
 counts. Where the stream has a gap it is filled by its timestamps, where it stops it is filled by
@@ -8,7 +8,8 @@ the clock (a server that detects turns counts the audio that it gets, so a silen
 end a turn), and never twice. Lost sound is guessed, by the codec where that can, else from the
 waveform; what was not sent is silence, or the noise that the far end described (RFC 3389).
 
-A stream may change its codec at any packet, and with it its clock and the rate of its sound.
+A stream may change its codec at any packet, and with it its clock and the rate of its sound. The
+stages are tones.py and echo.py, in the calls that have them.
 
 Nearly all packets follow the one before exactly, and in G.711 what they hold needs no decoder of
 their own: they are kept as they came (`follow`), so that the sound of many callers goes through
@@ -18,7 +19,8 @@ tables and filter as one (`coded`, together.py), or to a model that hears G.711 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
 
 import numpy as np
 
@@ -49,6 +51,13 @@ Covers = Callable[[int, int, float], bool]
 Track = Callable[[Samples, int], None]  # samples and their rate in Hz
 
 
+class Stage(Protocol):
+    """What else is done to the sound, with no gaps left in it, before the model hears it."""
+
+    def hear(self, samples: Samples, rate: int, now: float) -> Samples:
+        """The next samples of the caller's, at `rate` Hz; some may wait for those that follow."""
+
+
 class _Voice:
     """What belongs to one rate of sound."""
 
@@ -76,12 +85,14 @@ class Uplink:
         model_law: str | None = None,
         noise: int = 0,
         track: Track | None = None,
+        stages: Sequence[Stage] = (),
     ) -> None:
         self.deaf = False  # the model hears silence instead of the caller
         self.model_rate = model_rate
         self._model_law = model_law
         self._covers = covers
         self._track = track
+        self._stages = stages
         self._noise_start = noise
         self._noise: ComfortNoise | None = None  # as the far end described it
         self._codecs: Mapping[int, Codec] = {}
@@ -182,7 +193,7 @@ class Uplink:
 
         Whoever takes it brings it to the model's rate by `up`, and records it.
         """
-        if not self._coded or self._heard or self._ready or self.deaf:
+        if not self._coded or self._heard or self._ready or self._stages or self.deaf:
             return None
         coded, self._coded = self._coded, []
         self._past.extend(coded)
@@ -209,7 +220,7 @@ class Uplink:
         if ordered := self.reorder.handle_timer(now):
             self._hear(ordered, now)
         self._fill_by_clock(now)
-        self._convert()
+        self._convert(now)
         if not self._ready:
             return silence(0)
         heard = self._ready[0] if len(self._ready) == 1 else np.concatenate(self._ready)
@@ -240,7 +251,7 @@ class Uplink:
             self._hear(self.reorder.retime(codec.clock_rate), now)
             self.reception.retime(codec.clock_rate)
         if codec.rate != self._voice.rate:
-            self._convert()
+            self._convert(now)
             before, self._voice = self._voice, self._speak(codec.rate)
             self._filled = self._filled * codec.rate // before.rate
             self._owed = self._owed * codec.rate // before.rate
@@ -258,12 +269,14 @@ class Uplink:
         for payload in coded:
             self._add(concealer.good(law.decode(payload)))
 
-    def _convert(self) -> None:
-        """Bring what was heard to the model's rate."""
+    def _convert(self, now: float) -> None:
+        """Bring what was heard through the stages and to the model's rate."""
         if not self._heard:
             return
         heard = self._heard[0] if len(self._heard) == 1 else np.concatenate(self._heard)
         self._heard.clear()
+        for stage in self._stages:
+            heard = stage.hear(heard, self._voice.rate, now)
         self._ready.append(self._voice.up.push(silence(len(heard)) if self.deaf else heard))
 
     def _describe(self, payload: bytes) -> None:

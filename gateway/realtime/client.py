@@ -21,6 +21,7 @@ import ssl
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from ipaddress import ip_address
+from socket import IPPROTO_TCP, TCP_NOTSENT_LOWAT
 from typing import Literal, Protocol, cast
 
 import aiofastnet
@@ -37,6 +38,7 @@ from .profile import Profile
 OPEN_WITHIN = 5.0  # s, from the name's lookup to the server's 101
 PING_EVERY = 20.0  # s
 SILENCE = 60.0  # s without a byte from the server
+UNSENT = 16 * 1024  # bytes that the system takes and has not sent; else it takes minutes of sound
 CLOSE_WITHIN = 1.0  # s, from our close frame to the end of the connection, whatever the server does
 MAX_MESSAGE = 16 * 2**20  # bytes
 MAX_BODY = 3200  # characters of a refusal that are searched for its reason
@@ -230,6 +232,8 @@ class WebSocket(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """TCP, and TLS, are up: ask for the WebSocket."""
         self._transport = cast(asyncio.Transport, transport)
+        opened = transport.get_extra_info("socket")
+        opened.setsockopt(IPPROTO_TCP, TCP_NOTSENT_LOWAT, UNSENT)
         request = self._protocol.connect()
         request.headers["User-Agent"] = "gateway"
         for name, value in self._profile.headers:

@@ -48,6 +48,9 @@ _UNSPECIFIED = struct.pack("=H14x", socket.AF_UNSPEC)  # a sockaddr
 class RtpPort(Protocol):
     """A port, as the engine uses it: `Port`, or one of a network in memory."""
 
+    refused: int  # ICMP refusals of what we sent
+    failed: int  # what the kernel did not take
+
     @property
     def address(self) -> Address: ...
     def send(self, data: bytes, target: Address) -> bool: ...

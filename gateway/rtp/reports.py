@@ -100,6 +100,15 @@ class Reports:
         trips = sorted(self._trips)
         return trips[len(trips) // 2] if trips else None
 
+    def loop_delay(self, playout_delay: float) -> float:
+        """Seconds from our sound's leaving to the arrival of what is said at its hearing.
+
+        `playout_delay` (s) is that of their jitter buffer, where they do not tell (RFC 3611 §4.7).
+        """
+        told = self.playout_delay_ms
+        buffered = playout_delay if told is None else told / 1000
+        return (self.round_trip or 0.0) + buffered
+
     def report(self, sent: Sent, stream: Stream | None, now: float, wall: float) -> bytes:
         """The report that is due: its datagram. `wall` is the same moment in s since 1970.
 

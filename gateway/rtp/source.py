@@ -177,6 +177,21 @@ class SourceRule:
         self._sequence = (self._sequence + packets) & 0xFFFF
         self._next = None
 
+    def excludes(self, source: Address) -> bool:
+        """Whether nothing from there is the caller's, whatever it holds: before it is decrypted."""
+        if not self.locked or source == self._source:
+            return False
+        self.rejected += 1
+        return True
+
+    def vouches(self, source: Address) -> bool:
+        """Whether the caller is likely to be there, before anything that comes can prove it."""
+        if self.locked:
+            return source == self._source
+        if self._signalled is None or source == self._signalled:
+            return self._signalled is not None
+        return self._mode == "learn" and self._judge(source, self._signalled)[0] == 2
+
     def resignal(self, address: Address | None) -> None:
         """Take the address of a new SDP (re-INVITE, UPDATE).
 
@@ -228,12 +243,13 @@ class SourceRule:
             return 3, PATIENCE
         if source[0] in (signalled[0], self._signalling_host):
             return 2, 0.0
-        behind_nat = _is_private(signalled[0]) and not _is_private(source[0])
-        if self._signalling_host and _is_private(self._signalling_host):
+        behind_nat = is_private(signalled[0]) and not is_private(source[0])
+        if self._signalling_host and is_private(self._signalling_host):
             behind_nat = False  # its SIP came past no NAT, so neither does its sound
         return 3, 0.0 if behind_nat else PATIENCE
 
 
-def _is_private(host: str) -> bool:
+def is_private(host: str) -> bool:
+    """Whether an address is one that others behind a NAT may have, too."""
     address = ipaddress.ip_address(host)
     return any(address in network for network in _PRIVATE)

@@ -143,15 +143,23 @@ class Negotiation:
         self._agreed = _Lines(tuple(lines), index, local.address[0], keyed)
         return self._describe(lines, local, theirs.time), media
 
-    def offer(self, local: Local, direction: str = "sendrecv", *, anew: bool = False) -> bytes:
+    def offer(
+        self,
+        local: Local,
+        direction: str = "sendrecv",
+        *,
+        anew: bool = False,
+        dtls: bool = False,
+    ) -> bytes:
         """Make an offer: the first of a call, or the next. RFC 3264 §5 and §8.
 
         The next one repeats what was agreed, with the address and direction of now, so a
         re-INVITE that changes nothing has the same version: RFC 4028 §7.4 asks for that.
-        `anew` names the codecs of `local` again, for the peer to choose another.
+        `anew` names the codecs of `local` again, for the peer to choose another. `dtls` has the
+        first offer name DTLS-SRTP in place of SDES.
         """
         before = self._agreed
-        keyed = self._keying.offer(before.keyed if before else None)
+        keyed = self._keying.offer(before.keyed if before else None, dtls=dtls)
         if before is None:
             lines, index = [_proposal(local, direction, None)], 0
         else:

@@ -107,6 +107,7 @@ class Keying:
     certificate: Fingerprint | None = None
     role: Role = "active"
     private: bool = True
+    suites: Sequence[str] = OFFERED  # of SDES, in our offers
 
     def answer(
         self, session: SessionDescription, line: MediaDescription, before: Keyed | None
@@ -139,7 +140,7 @@ class Keying:
             return Keyed(DTLS[0], self._dtls_attributes("actpass"))
         if self.encryption == "none":
             return Keyed(PLAIN[0], ())
-        lines = tuple(self._crypto(tag, suite) for tag, suite in enumerate(OFFERED, 1))
+        lines = tuple(self._crypto(tag, suite) for tag, suite in enumerate(self.suites, 1))
         profile = SECURE[0] if self.encryption == "required" else PLAIN[0]
         return Keyed(profile, _crypto_attributes(lines), lines)
 

@@ -3,10 +3,10 @@
     a Realtime server                                          a caller
     server ● ── text ──▶ conversation ──▶ responses            phone ●
                           │     │  │
-              validation ─┘     │  └─ prompter ── script       what it says
-              (schema)          │
-                         input_audio ── vad                    what it hears
-                         items, session                        what it remembers
+              validation ─┘     │  └─ prompter ── script       handset ●, its sound
+              (schema)          │                              scrambler, encrypted
+                         input_audio ── vad                    manners, when it is called
+                         items, session
     dialect: how OpenAI, Yandex and others differ              formats: the audio on the wire
     speech, espeak ●: its voice
 

@@ -1,9 +1,9 @@
 """Phone ●: a SIP phone of our own, for the demo and for tests. Shell.
 
-It calls and is called, speaks, presses keys, holds, and keeps every packet that it hears with its
-time. Its sound goes out each 20 ms by the event loop's clock, so it runs on real sockets and on
-virtual time alike. One call at a time; it uses the gateway's own SIP core, so it proves the gateway
-against itself only: other people's phones are in the tests.
+It calls and is called, holds, transfers, and has a handset (handset.py) that speaks, presses keys
+and keeps every packet that it hears. It runs on real sockets and on virtual time alike. One call at
+a time; it uses the gateway's own SIP core, so it proves the gateway against itself only: other
+people's phones are in the tests.
 """
 
 from __future__ import annotations
@@ -12,15 +12,9 @@ import asyncio
 import secrets
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
-import numpy as np
-
-from gateway.audio.frame import Samples, silence
-from gateway.audio.g711 import codec
-from gateway.rtp.dtmf import DigitSender
-from gateway.rtp.packet import Packet, RtpError, encode, is_rtcp, parse, timestamp_delta
-from gateway.rtp.port import PortPool, RtpPort, RtpPorts
+from gateway.audio.frame import Samples
+from gateway.rtp.port import PortPool, RtpPorts
 from gateway.sdp.description import SdpError
 from gateway.sdp.negotiation import Local, Media, Negotiation
 from gateway.sip.datagram import Binder, bind_udp
@@ -44,11 +38,11 @@ from gateway.sip.info import relay
 from gateway.sip.message import Request
 from gateway.sip.transport import Listen, Transport
 
-RATE = 8000  # Hz
-FRAME = 160  # samples, 20 ms
-TICK = 0.02  # s
-LOUD = 300  # of 32767, the peak of a frame that is sound and no comfort noise
-LATE = 0.1  # s behind which the phone forgets the time it lost
+from .handset import Handset, Heard
+from .manners import Answering, Referring
+from .scrambler import Secrecy
+
+__all__ = ["Answering", "CallFailed", "Heard", "Phone", "Referring", "Secrecy"]
 
 
 class CallFailed(Exception):
@@ -60,44 +54,23 @@ class CallFailed(Exception):
         self.ended = ended
 
 
-@dataclass(frozen=True, slots=True)
-class Answering:
-    """What a phone does when it is called."""
-
-    status: int = 200  # or how it refuses
-    after: float | None = 0.0  # s of ringing; None: for ever
-    early: bool = False  # it speaks before it answers: 183 with SDP
-
-
-@dataclass(frozen=True, slots=True)
-class Referring:
-    """What a phone does with a REFER: it only tells of a call that it would make."""
-
-    refuses: int | None = None  # the status
-    tells: Sequence[int] = (180, 200)  # statuses of the target, in their order
-    every: float = 0.5  # s between them
-    leaves: bool = True  # BYE when the target answered
-
-
-@dataclass(frozen=True, slots=True)
-class Heard:
-    """One packet as it came."""
-
-    at: float  # s, the loop's clock
-    packet: Packet
-    source: Address
-
-
 class Phone:
     """Made by `open`. `dial`, or be `called`, then speak; `heard` is what came back."""
 
-    def __init__(self, ports: RtpPorts, codecs: Sequence[str], number: Callable[[int], int]):
-        self.heard: list[Heard] = []
+    def __init__(
+        self,
+        ports: RtpPorts,
+        codecs: Sequence[str],
+        number: Callable[[int], int],
+        secrecy: Secrecy,
+        sequence: int | None,
+    ) -> None:
         self.status = 0  # the last provisional or final status of the INVITE
-        self.media: Media | None = None
         self.ended = asyncio.Event()
+        self.handset = Handset(
+            ports, number, self.ended, identity=secrecy.identity, sequence=sequence
+        )
         self.end: Ended | None = None
-        self.sent = 0  # packets
         self.answering = Answering(status=486)  # what it does when somebody calls
         self.referring = Referring(refuses=603)  # what it does with a REFER
         self.invite: Request | None = None  # by which it was called last
@@ -106,29 +79,22 @@ class Phone:
         self.progress: list[ReferralProgress] = []  # what became of its own REFER
         self._ports = ports
         self._codecs = codecs
+        self._secrecy = secrecy
         self._number = number
         self._loop = asyncio.get_running_loop()
         self._transport: Transport
         self._endpoint: Endpoint
         self._call: str | None = None
-        self._port: RtpPort | None = None
         self._local: Local | None = None
-        self._negotiation = Negotiation()
+        self._agreed: Media | None = None  # until it picks up
+        self._negotiation = Negotiation(secrecy.keying)
         self._settled: asyncio.Future[bool] | None = None  # answer to our INVITE or re-INVITE
         self._registered: asyncio.Future[int] | None = None  # what the gateway says to REGISTER
         self._user = "100"
         self._credentials: Credentials | None = None
-        self._speech: deque[Samples] = deque()
-        self._keys: DigitSender | None = None
-        self._quiet = asyncio.Event()  # nothing is left to say or to press
         self._called = asyncio.Event()
         self._picking_up: asyncio.TimerHandle | None = None
         self._telling: asyncio.TimerHandle | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        self._loud_at = 0.0
-        self._sequence = 0
-        self._timestamp = 0
-        self._ssrc = 0
 
     @classmethod
     async def open(
@@ -140,12 +106,16 @@ class Phone:
         bind: Binder = bind_udp,
         number: Callable[[int], int] = secrets.randbits,
         credentials: tuple[str, str] | None = None,
+        secrecy: Secrecy | None = None,
+        sequence: int | None = None,
     ) -> Phone:
         """Listen for SIP at `address`; OSError where it is taken.
 
-        `credentials`: user and password, for a gateway that asks for them.
+        `credentials`: user and password, for a gateway that asks for them. `secrecy`: how its
+        sound is encrypted. `sequence`: of its first packet.
         """
-        phone = cls(ports or PortPool(address[0], 30000, 39998), codecs, number)
+        pool = ports or PortPool(address[0], 30000, 39998)
+        phone = cls(pool, codecs, number, secrecy or Secrecy(), sequence)
         phone._endpoint = Endpoint(token=lambda: f"{number(64):016x}", user_agent="gateway-phone")
         phone._transport = await Transport.open(
             phone._endpoint, [Listen("udp", *address)], on_event=phone._on_event, bind=bind
@@ -161,6 +131,21 @@ class Phone:
         self._stop()
         await self._transport.close()
         self._ports.close()
+
+    @property
+    def heard(self) -> list[Heard]:
+        """Every packet that came."""
+        return self.handset.heard
+
+    @property
+    def sent(self) -> int:
+        """How many packets left."""
+        return self.handset.sent
+
+    @property
+    def media(self) -> Media | None:
+        """What was agreed last."""
+        return self.handset.media
 
     @property
     def address(self) -> Address:
@@ -191,9 +176,8 @@ class Phone:
         """Call, and wait for the answer; raises CallFailed."""
         now = self._loop.time()
         flow = self._transport.flow(gateway)
-        self._port = self._ports.open(now)
-        self._local = Local((flow.local[0], self._port.address[1]), self._codecs, self._number(31))
-        offer = self._negotiation.offer(self._local)
+        self._take_port(flow.local[0])
+        offer = self.description(dtls=self._secrecy.dtls)
         self._settled = self._loop.create_future()
         target = f"sip:{user}@{gateway[0]}:{gateway[1]}"
         caller = f'"Demo" <sip:{self._user}@{flow.local[0]}>'
@@ -223,10 +207,11 @@ class Phone:
         """Offer another direction (RFC 3264 §8.4); False where it was refused."""
         return await self.offer(self.description(direction))
 
-    def description(self, direction: str = "sendrecv") -> bytes:
-        """What this phone would offer now, as SDP."""
+    def description(self, direction: str = "sendrecv", *, dtls: bool = False) -> bytes:
+        """What this phone would offer now, as SDP; `dtls` counts in the first offer."""
         assert self._local
-        return self._negotiation.offer(self._local, direction)
+        offer = self._negotiation.offer(self._local, direction, dtls=dtls)
+        return self._secrecy.offered(offer)
 
     async def offer(self, description: bytes, *, by_update: bool = False) -> bool:
         """Offer any session by a re-INVITE, or UPDATE; False where it was refused."""
@@ -243,10 +228,9 @@ class Phone:
     async def move(self) -> bool:
         """Take the call to another RTP port by a re-INVITE."""
         assert self._local
-        assert self._port
-        old, self._port = self._port, self._ports.open(self._loop.time())
-        host = self._local.address[0]
-        self._local = Local((host, self._port.address[1]), self._codecs, self._local.session_id)
+        old = self.handset.port
+        assert old
+        self._take_port(self._local.address[0], self._local.session_id)
         moved = await self.resume()
         self._ports.release(old, self._loop.time())
         return moved
@@ -261,20 +245,6 @@ class Phone:
         assert self._call
         self._transport.act(self._endpoint.refer(self._call, target, self._loop.time()))
 
-    # -- sound
-
-    async def say(self, samples: Samples) -> None:
-        """Speak (8 kHz), and wait until it was sent or the call is over."""
-        self._speech.append(samples)
-        await self._until_quiet()
-
-    async def press(self, digits: str) -> None:
-        """Press keys (RFC 4733), and wait until they were sent or the call is over."""
-        if self._keys is None:
-            raise ValueError("the other end does not take telephone-event")
-        self._keys.push(digits)
-        await self._until_quiet()
-
     def inform(self, digits: str) -> None:
         """Press keys by INFO (RFC 6086, and the older use)."""
         assert self._call
@@ -283,42 +253,29 @@ class Phone:
             now = self._loop.time()
             self._transport.act(self._endpoint.inform(self._call, kind, body, now))
 
+    # -- sound
+
+    async def say(self, samples: Samples) -> None:
+        """Speak (8 kHz), and wait until it was sent or the call is over."""
+        await self.handset.say(samples)
+
+    async def press(self, digits: str) -> None:
+        """Press keys (RFC 4733), and wait until they were sent or the call is over."""
+        await self.handset.press(digits)
+
     async def until_sound(self) -> None:
         """Wait until the other end makes a sound, or the call is over."""
-        since = self._loop.time()
-        while self._loud_at < since and not self.ended.is_set():  # noqa: ASYNC110 - as it ticks
-            await asyncio.sleep(TICK)
+        await self.handset.until_sound()
 
     async def until_silence(self, seconds: float = 0.6) -> None:
         """Wait until the other end was silent for so long, or the call is over."""
-        while self._loop.time() < self._loud_at + seconds and not self.ended.is_set():  # noqa: ASYNC110
-            await asyncio.sleep(TICK)
+        await self.handset.until_silence(seconds)
 
     def recording(self) -> Samples:
         """What was heard on the axis of the RTP timestamps, gaps as silence."""
-        packets = [heard.packet for heard in self.heard]
-        if not packets or self.media is None:
-            return silence(0)
-        first = packets[0].timestamp
-        places = [timestamp_delta(packet.timestamp, first) for packet in packets]
-        out = silence(max(places) + FRAME)
-        for place, packet in zip(places, packets, strict=True):
-            if place >= 0 and packet.payload_type in self.media.accepted:
-                samples = codec(self.media.accepted[packet.payload_type].name).decode(
-                    packet.payload
-                )
-                out[place : place + len(samples)] = samples[: len(out) - place]
-        return out
+        return self.handset.recording()
 
     # -- inside
-
-    async def _until_quiet(self) -> None:
-        self._quiet.clear()
-        over = asyncio.ensure_future(self.ended.wait())
-        quiet = asyncio.ensure_future(self._quiet.wait())
-        await asyncio.wait([over, quiet], return_when=asyncio.FIRST_COMPLETED)
-        over.cancel()
-        quiet.cancel()
 
     def _on_event(self, event: Event) -> None:
         match event:
@@ -362,14 +319,16 @@ class Phone:
         self._call, self.invite = invite.call, invite.request
         self.ended.clear()
         self._called.clear()
-        self._negotiation = Negotiation()
-        self._port = self._ports.open(now)
-        address = (invite.flow.local[0], self._port.address[1])
-        self._local = Local(address, self._codecs, self._number(31))
-        answer, self.media = self._negotiation.answer(invite.request.body, self._local)
+        self._negotiation = Negotiation(self._secrecy.keying)
+        self._take_port(invite.flow.local[0])
+        try:
+            answer, self._agreed = self._negotiation.answer(invite.request.body, self._session)
+        except SdpError:
+            self._transport.act(self._endpoint.refuse(invite.call, 488, now))
+            return
         if how.early:
             self._transport.act(self._endpoint.ring(invite.call, now, body=answer))
-            self._begin(self.media)
+            self._begin(self._agreed)
         elif how.after != 0:
             self._transport.act(self._endpoint.ring(invite.call, now))
         if how.after is not None:
@@ -377,22 +336,23 @@ class Phone:
 
     def _go_on_with(self, invite: Incoming) -> None:
         """Somebody takes the place of whom we talk with (RFC 3891)."""
-        assert self._local
         self._call, self.invite = invite.call, invite.request
-        self._negotiation = Negotiation()
-        answer, self.media = self._negotiation.answer(invite.request.body, self._local)
+        self._negotiation = Negotiation(self._secrecy.keying)
+        answer, media = self._negotiation.answer(invite.request.body, self._session)
         self._transport.act(self._endpoint.answer(invite.call, answer, self._loop.time()))
+        self.handset.forget()
+        self.handset.agree(media)
 
     def _pick_up(self, answer: bytes) -> None:
         """Answer, or refuse."""
         assert self._call
-        assert self.media
+        assert self._agreed
         status, now = self.answering.status, self._loop.time()
         if status >= 300:
             self._transport.act(self._endpoint.refuse(self._call, status, now))
             return
         self._transport.act(self._endpoint.answer(self._call, answer, now))
-        self._begin(self.media)
+        self._begin(self._agreed)
         self._called.set()
 
     def _referred(self, event: Referred) -> None:
@@ -426,32 +386,38 @@ class Phone:
 
     def _answered(self, body: bytes) -> None:
         try:
-            self.media = self._negotiation.accept(body)
+            media = self._negotiation.accept(body)
         except SdpError:
             self.hang_up()
             return
         self.status = 200
-        self._begin(self.media)
+        self._begin(media)
         self._settle(True)
 
     def _begin(self, media: Media) -> None:
         """Speak and listen, unless it does already."""
-        if self._keys is None and media.event_payload_type is not None:
-            self._keys = DigitSender(media.event_payload_type, RATE)
-        if self._timer is None and not self.ended.is_set():
-            self._ssrc, self._sequence = self._number(32), self._number(16)
-            self._timestamp = self._number(32)
-            self._tick(self._loop.time())
+        self.handset.agree(media)
+        self.handset.begin()
+
+    def _take_port(self, host: str, session_id: int | None = None) -> None:
+        port = self.handset.port = self._ports.open(self._loop.time())
+        number = self._number(31) if session_id is None else session_id
+        self._local = Local((host, port.address[1]), self._codecs, number)
+
+    @property
+    def _session(self) -> Local:
+        assert self._local
+        return self._local
 
     def _offered(self, call: str, offer: bytes) -> None:
-        assert self._local
         now = self._loop.time()
         try:
-            answer, self.media = self._negotiation.answer(offer, self._local)
+            answer, media = self._negotiation.answer(offer, self._session)
         except SdpError:
             self._transport.act(self._endpoint.refuse(call, 488, now))
             return
         self._transport.act(self._endpoint.answer(call, answer, now))
+        self.handset.agree(media)
 
     def _answer_registering(self, status: int) -> None:
         if self._registered and not self._registered.done():
@@ -466,60 +432,7 @@ class Phone:
             self._picking_up.cancel()
         if self._telling:
             self._telling.cancel()
-        if self._timer:
-            self._timer.cancel()
-            self._timer = None
-        if self._port:
-            self._ports.release(self._port, self._loop.time())
-            self._port = None
-
-    def _tick(self, due: float) -> None:
-        now = self._loop.time()
-        due = due if now - due < LATE else now
-        self._timer = self._loop.call_at(due + TICK, self._tick, due + TICK)
-        self._listen(now)
-        self._speak()
-
-    def _listen(self, now: float) -> None:
-        for port in self._ports.poll():
-            for data, source in port.receive():
-                if is_rtcp(data):
-                    continue
-                try:
-                    packet = parse(data)
-                except RtpError:
-                    continue  # no sound of ours
-                self.heard.append(Heard(now, packet, source))
-                if np.abs(self._decoded(packet).astype(np.int32)).max(initial=0) > LOUD:
-                    self._loud_at = now
-
-    def _decoded(self, packet: Packet) -> Samples:
-        used = self.media.accepted.get(packet.payload_type) if self.media else None
-        return codec(used.name).decode(packet.payload) if used else silence(0)
-
-    def _speak(self) -> None:
-        assert self.media
-        packet = self._next_packet(self.media)
-        self._timestamp = (self._timestamp + FRAME) & 0xFFFFFFFF
-        if packet and self._port and self.media.sending and self.media.remote:
-            self._port.send(encode(packet), self.media.remote)
-            self.sent += 1
-            self._sequence = (self._sequence + 1) & 0xFFFF
-        if not self._speech and not (self._keys and self._keys.busy):
-            self._quiet.set()
-
-    def _next_packet(self, media: Media) -> Packet | None:
-        if self._keys and self._keys.busy:
-            event = self._keys.next_packet(self._sequence, self._timestamp, self._ssrc)
-            if event:
-                return event
-        sound = codec(media.codec.name).encode(self._next_frame())
-        return Packet(media.codec.payload_type, self._sequence, self._timestamp, self._ssrc, sound)
-
-    def _next_frame(self) -> Samples:
-        if not self._speech:
-            return silence(FRAME)
-        frame = self._speech.popleft()
-        if len(frame) > FRAME:
-            self._speech.appendleft(frame[FRAME:])
-        return np.pad(frame[:FRAME], (0, max(0, FRAME - len(frame))))
+        self.handset.stop()
+        if port := self.handset.port:
+            self._ports.release(port, self._loop.time())
+            self.handset.port = None

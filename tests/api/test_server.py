@@ -71,6 +71,7 @@ class TestHealth:
             "draining": False,
             "reachable": True,
             "registrations": {},
+            "overloaded": False,
         }
 
     def test_where_it_is_registered(self) -> None:
@@ -86,6 +87,7 @@ class TestHealth:
             Readiness(sip=True, backend=False, draining=False),
             Readiness(sip=True, backend=True, draining=True),
             Readiness(sip=True, backend=True, draining=False, reachable=False),
+            Readiness(sip=True, backend=True, draining=False, overloaded=True),
         ],
     )
     def test_not_ready_says_what_is_missing(self, state: Readiness) -> None:

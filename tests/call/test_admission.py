@@ -39,3 +39,24 @@ def test_a_service_that_goes_down_takes_none() -> None:
 
     assert refusal is not None
     assert (refusal.status, refusal.cause) == (503, "draining")
+
+
+def test_none_is_taken_while_there_is_no_time_for_it() -> None:
+    busy = True
+    limits = Admission(at_once=100, per_second=5, overloaded=lambda: busy)
+    refusal = limits.refusal(0, 0.0)
+    assert refusal is not None
+    assert (refusal.status, refusal.cause) == (503, "overload")
+    assert refusal.headers == (("Retry-After", "5"),)
+
+    busy = False
+    assert limits.refusal(0, 0.0) is None
+
+
+def test_refusals_are_counted_by_their_cause() -> None:
+    limits = admission(at_once=2)
+    for calls in (0, 2, 3):
+        limits.refusal(calls, 0.0)
+    limits.draining = True
+    limits.refusal(0, 0.0)
+    assert limits.refused == {"max_calls": 2, "draining": 1}

@@ -281,7 +281,7 @@ def test_a_server_that_does_not_stop_by_itself_is_cancelled_at_once() -> None:
 
 def test_what_the_caller_had_heard_when_she_began_is_recorded() -> None:
     """She began 300 ms (padding) after the moment that the server names."""
-    talk = Talk(loop_delay=0.08)
+    talk = Talk(playout_delay=0.08)
     talk.create()
     talk.speak("item_1", 5000)
     for _ in range(50):  # a second of both voices, appended every 20 ms
@@ -296,7 +296,7 @@ def test_what_the_caller_had_heard_when_she_began_is_recorded() -> None:
 
 
 def test_truncation_at_the_onset_is_a_choice() -> None:
-    talk = Talk(loop_delay=0.08, truncate_at="onset")
+    talk = Talk(playout_delay=0.08, truncate_at="onset")
     talk.create()
     talk.speak("item_1", 5000)
     for _ in range(50):

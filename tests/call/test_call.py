@@ -130,7 +130,7 @@ def test_nothing_of_a_stranger_enters_the_instructions(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("body", "warning"),
     [
-        (OFFER.replace(b"AVP 0", b"AVP 9"), "305"),  # a codec that we do not have
+        (OFFER.replace(b"AVP 0", b"AVP 18"), "305"),  # a codec that we do not have
         (OFFER.replace(b"audio", b"video"), "304"),
         (OFFER.replace(b"RTP/AVP", b"RTP/SAVP"), "302"),
         (b"v=0\r\n\xff\xfe garbage", "304"),

@@ -17,8 +17,12 @@ from gateway.call.digits import Digits
 from gateway.call.downlink import Start
 from gateway.call.engine import BURST, CATCH_UP, Engine, Joint, Leg, TimerDescriptor
 from gateway.call.relay import Relay, Side
-from gateway.rtp.packet import Packet, encode, parse
+from gateway.call.shield import Shield
+from gateway.rtp import rtcp
+from gateway.rtp.packet import Packet, encode, is_rtcp, parse
+from gateway.rtp.reports import Reports
 from gateway.rtp.source import SourceRule
+from gateway.sdp.rtcp import Control
 
 from .talk import PHONE, make_line, media
 
@@ -35,15 +39,21 @@ class Port:
         self.connected: tuple[str, int] | None = None
         self.watcher: Callable[[], None] | None = None
         self.fault: Exception | None = None
+        self.refused = self.failed = 0
+        self.control: list[tuple[bytes, tuple[str, int]]] = []  # RTCP that left, and for whom
 
     def send(self, data: bytes, target: tuple[str, int]) -> bool:
         if self.fault:
             raise self.fault
         assert target in (PHONE, TARGET)
-        self.sent.append(parse(data))
+        if is_rtcp(data):
+            self.control.append((data, target))
+        else:
+            self.sent.append(parse(data))
         return True
 
     def send_control(self, data: bytes, target: tuple[str, int]) -> bool:
+        self.control.append((data, target))
         return True
 
     def receive(self) -> list[tuple[bytes, tuple[str, int]]]:
@@ -342,8 +352,8 @@ class Joined:
         self.errors: list[Exception] = []
         self.joint = Joint(
             self.relay,
-            self.caller,
-            self.target,
+            Shield(self.caller),
+            Shield(self.target),
             clock=lambda: self.bench.now,
             broke=self.errors.append,
         )
@@ -438,3 +448,56 @@ def test_a_key_that_info_carries_is_told_at_its_time() -> None:
         "inform 2",
         "dialled",
     ]
+
+
+class TestControl:
+    """RTCP leaves with the appends, by the port that was agreed for it."""
+
+    APART = ("192.0.2.7", 4001)
+
+    def leg(self, control: Control) -> tuple[Leg, Port]:
+        """A call that has RTCP; its first report is due after 2.5 s."""
+        bench = Bench()
+        leg, port, _ = bench.call()
+        leg.line.reports = Reports(7, "call@gateway", 8000, lambda: 0.5, bench.now)
+        leg.line.renegotiate(media(control=control), bench.now)
+        bench.tick(130)
+        return leg, port
+
+    def test_where_both_are_one_it_goes_by_that(self) -> None:
+        _, port = self.leg(Control(mux=True))
+        ((data, target),) = port.control
+        assert target == PHONE
+        assert isinstance(rtcp.parse(data)[0], rtcp.Report)
+
+    def test_its_timestamp_is_that_of_the_packet_beside_it(self) -> None:
+        """RFC 3550 §6.4.1: RTP's time and the wall's are the same moment."""
+        _, port = self.leg(Control(mux=True))
+        report = rtcp.parse(port.control[0][0])[0]
+        assert isinstance(report, rtcp.Report)
+        assert report.sender
+        assert report.sender.timestamp == port.sent[report.sender.packets - 1].timestamp
+
+    def test_where_it_has_its_own_it_goes_by_that(self) -> None:
+        _, port = self.leg(Control(remote=self.APART))
+        assert [target for _, target in port.control] == [self.APART]
+
+    def test_where_it_has_none_it_stays(self) -> None:
+        leg, port = self.leg(Control())
+        leg.leave(2.6)
+        assert port.control == []
+
+    def test_who_leaves_says_so(self) -> None:
+        """RFC 3550 §6.6."""
+        leg, port = self.leg(Control(mux=True))
+        leg.leave(2.6)
+        data, target = port.control[-1]
+        assert target == PHONE
+        assert rtcp.parse(data)[-1] == rtcp.Bye((7,))
+
+    def test_without_rtcp_nothing_is_said(self) -> None:
+        bench = Bench()
+        leg, port, _ = bench.call()
+        bench.tick(130)
+        leg.leave(bench.now)
+        assert port.control == []

@@ -181,21 +181,38 @@ def test_an_error_that_nothing_can_mend_ends_the_session() -> None:
     run(main())
 
 
-def test_sound_is_dropped_while_the_socket_is_a_second_behind() -> None:
+def test_sound_waits_for_a_socket_that_is_behind() -> None:
+    """For a second; then the oldest is lost, and one line of the log says so."""
+
     async def main() -> None:
-        server = Server()
-        model = make(server, backend())
+        server, it = Server(), backend()
+        model = make(server, it)
         await model.open()
         sound = np.ones(960, np.int16)
-        assert model.append(sound)
+        assert model.append(sound, 5.0) == [(960, 5.0)]
         assert server.sent[-1]["type"] == "input_audio_buffer.append"
         assert len(server.sent[-1]["audio"]) == 2560
 
-        server.backlog = 70_000
-        assert not model.append(sound)
-        assert model.dropped == 1
+        server.backlog = 8000
+        sent = len(server.sent)
+        with capture_logs() as logs:
+            for number in range(50):
+                assert model.append(sound, 6.0 + number / 25) == []
+            assert logs == []
+            await asyncio.sleep(0)
+        assert [entry["event"] for entry in logs] == ["backend_slow"]
+        assert len(server.sent) == sent
+        assert (it.behind, it.lost_ms) == (1, 1160)
+
+        server.backlog = 0
+        given = model.append(sound, 8.0)
+        assert given[0][1] == pytest.approx(7.16)
+        assert given[-1] == (960, 8.0)
+        assert sum(count for count, _ in given) == 22 * 960
+        assert [len(event["audio"]) for event in server.sent[sent:]] == [5120] * 11
         model.close()
-        assert not model.append(sound)
+        assert model.append(sound, 8.04) == []
+        assert (model.backlog.behind, model.backlog.lost_ms) == (1, 1160)
 
     run(main())
 
@@ -210,7 +227,7 @@ def test_g711_goes_out_as_g711() -> None:
         )
         model = make(server, backend(profile=law))
         await model.open()
-        model.append(np.zeros(160, np.int16))
+        assert model.append(np.zeros(160, np.int16), 1.0) == [(160, 1.0)]
         assert len(server.sent[-1]["audio"]) == 216
 
     run(main())

@@ -120,6 +120,37 @@ class TestSdes:
         a.agree(None, 0.0)
         assert a.seal(packet(1)) == packet(1)
 
+    def test_a_plain_spell_begins_no_key_anew(self) -> None:
+        """The same key from its beginning would give away what it hid (RFC 3711 §9.1)."""
+        a, _ = pair()
+        a.agree(sdes(b"a", b"b")[0], 0.0)
+        first = a.seal(packet(1))
+        a.agree(None, 1.0)
+        assert a.suite is None
+        assert a.open(packet(1)) == packet(1)
+        a.agree(sdes(b"a", b"b")[0], 2.0)
+        assert first is not None
+        assert a.seal(packet(1)) is None
+        assert a.seal(packet(2)) is not None
+
+    def test_another_party_has_keys_of_her_own(self) -> None:
+        a, b = pair()
+        for privacy, security in zip((a, b), sdes(b"a", b"b"), strict=True):
+            privacy.agree(security, 0.0)
+        with pytest.raises(RtpError):
+            a.open(packet(1))
+        a.forget()
+        assert not a.ready
+        assert a.seal(packet(2)) is None
+        assert a.seal_rtcp(REPORT) is None
+        with pytest.raises(RtpError):
+            a.open(packet(1))
+        a.agree(sdes(b"c", b"d")[0], 1.0)
+        assert a.failed == 1
+        b.forget()
+        b.agree(sdes(b"c", b"d")[1], 1.0)
+        assert talk(a, b, 1)
+
 
 class TestDtls:
     def test_nothing_in_the_clear_before_there_are_keys(self) -> None:
@@ -162,6 +193,29 @@ class TestDtls:
         b.agree(dtls("passive", OURS, 2), 2.0)
         carry(a, b, a.agree(dtls("active", THEIRS, 2), 2.0), 2.0)
         assert talk(a, b, 2)
+
+    def test_a_number_counts_for_one_party_only(self) -> None:
+        """Each SIP call counts its associations from 1."""
+        a, b = pair()
+        assert not a.shakes
+        b.agree(dtls("passive", OURS), 0.0)
+        carry(a, b, a.agree(dtls("active", THEIRS), 0.0))
+        assert a.shakes
+        a.forget()
+        b.forget()
+        b.agree(dtls("passive", OURS), 1.0)
+        hello = a.agree(dtls("active", THEIRS), 1.0)
+        assert hello
+        carry(a, b, hello, 1.0)
+        assert talk(a, b, 1)
+
+    def test_after_a_plain_spell_nothing_leaves_under_the_former_keys(self) -> None:
+        """The peer has thrown them away, and would hear noise."""
+        a, _ = pair()
+        a.agree(sdes(b"a", b"b")[0], 0.0)
+        a.agree(None, 1.0)
+        a.agree(dtls("active", THEIRS), 2.0)
+        assert not a.ready
 
     def test_why_there_are_none(self) -> None:
         a, _ = pair()

@@ -11,7 +11,7 @@ from gateway.call.transcript import Utterance
 NAMES = (
     "call_id sip_call_id direction from to trunk agent backend model session_id invited_at "
     "answered_at ended_at ended_by cause sip_status sip_reason codec encryption rtp turns "
-    "barge_ins digits transfers tools usage transcript recording headers"
+    "barge_ins digits transfers tools usage appends transcript recording headers"
 )
 RTP = "sent received lost late jitter_ms round_trip_ms mos"
 USAGE = "input_tokens output_tokens audio_in_s audio_out_s"

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from gateway.audio.playout import Part
+from gateway.call.backlog import Backlog
 from gateway.call.behaviour import Behaviour
 from gateway.call.bridge import Action, Bridge, HangUp, Send
 from gateway.call.exchange import Exchange, Party
@@ -34,12 +35,16 @@ class Ears:
     def __init__(self) -> None:
         self.takes = True
         self.heard = 0
+        self.waiting: list[tuple[int, float]] = []
+        self.backlog = Backlog(48_000)
         self.deadline: float | None = None
         self.woken: list[float] = []
 
-    def append(self, samples: Any) -> bool:
+    def append(self, samples: Any, now: float) -> list[tuple[int, float]]:
         self.heard += len(samples)
-        return self.takes
+        self.waiting.append((len(samples), now))
+        given, self.waiting = (self.waiting, []) if self.takes else ([], self.waiting)
+        return given
 
     def handle_timer(self, now: float) -> None:
         self.woken.append(now)
@@ -68,6 +73,7 @@ class Port:
 
     def __init__(self) -> None:
         self.connected: tuple[str, int] | None = None
+        self.refused = self.failed = 0
 
     def send_control(self, data: bytes, target: tuple[str, int]) -> bool:
         return True
@@ -136,7 +142,14 @@ class TestListening:
         bench = Bench()
         bench.ears.takes = False
         bench.talk.heard(np.zeros(960, np.int16), 100.0)
-        assert bench.talk.bridge.appended.seconds == 0
+        appended = bench.talk.bridge.appended
+        assert appended.seconds == 0
+
+        bench.ears.takes = True
+        bench.talk.heard(np.zeros(960, np.int16), 100.3)
+        assert appended.seconds == 0.08
+        assert appended.arrived(40) == 100.0
+        assert appended.arrived(80) == 100.3
 
     def test_a_key_is_acted_upon(self) -> None:
         bench = Bench()
@@ -297,6 +310,7 @@ class World:
     """What a call takes of the exchange here."""
 
     playout_delay = 0.06
+    echo = "off"
 
     def wall(self) -> float:
         return 1_800_000_000.0
@@ -306,6 +320,9 @@ class World:
 
     def number(self, bits: int) -> int:
         return (1 << bits) - 1
+
+    def token(self) -> str:
+        return "word"
 
 
 class TestMaking:

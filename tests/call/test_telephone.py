@@ -46,6 +46,8 @@ class Wire:
     """A SIP core without a network, and what left it."""
 
     codecs = ("PCMA", "PCMU")
+    encryption = "none"
+    identity = None
 
     def __init__(self, media_address: str | None = None) -> None:
         tokens = iter(range(1, 1000))

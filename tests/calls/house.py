@@ -13,7 +13,9 @@ import json
 import random
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -23,6 +25,7 @@ from gateway.audio.frame import Samples
 from gateway.config import Config
 from gateway.realtime.client import BackendError, Connection, Connector
 from gateway.realtime.profile import Profile
+from gateway.rtp.port import Port, PortPool
 from gateway.simulator.conversation import Conversation
 from gateway.simulator.phone import Phone
 from gateway.simulator.script import Script, load
@@ -67,6 +70,13 @@ class MemoryModel:
         self._stall = stall
         self._dice = random.Random(seed)
         self.links: list[_Link] = []
+        self.reads = True
+
+    def read_on(self) -> None:
+        """Read again, first what came while `reads` was False."""
+        self.reads = True
+        for link in self.links:
+            link.read()
 
     async def connect(
         self,
@@ -130,7 +140,8 @@ class _Link:
         on_message: Callable[[str | bytes], None],
         on_close: Callable[[int, str], None],
     ) -> None:
-        self.backlog = 0
+        self.backlog = 0  # bytes that the server has not read
+        self._unread: list[bytes] = []
         self.conversation = conversation
         self._model = model
         self._on_message = on_message
@@ -150,8 +161,17 @@ class _Link:
             return
         now = self._loop.time()
         self._model.heard.append((now, json.loads(text)))
-        self._up = max(self._up, now + self._model.delay)
-        self._loop.call_at(self._up, self._receive, text)
+        if not self._model.reads:
+            self._unread.append(text)
+            self.backlog += len(text)
+            return
+        self._carry(text)
+
+    def read(self) -> None:
+        """The server takes what waits."""
+        waiting, self._unread, self.backlog = self._unread, [], 0
+        for text in waiting:
+            self._carry(text)
 
     def close(self, code: int = 1000) -> None:
         self._end()
@@ -165,6 +185,10 @@ class _Link:
     def say(self, text: str) -> None:
         """The server says something of its own."""
         self._deliver(text)
+
+    def _carry(self, text: bytes) -> None:
+        self._up = max(self._up, self._loop.time() + self._model.delay)
+        self._loop.call_at(self._up, self._receive, text)
 
     def _end(self) -> None:
         if not self.closed:
@@ -259,6 +283,15 @@ async def phone_on(network: Network, number: int = 1, **options: Any) -> AsyncIt
         await phone.close()
 
 
+class SocketPorts(PortPool):
+    """The service's own ports, on real sockets, though time is virtual."""
+
+    @property
+    def opened(self) -> list[Port]:
+        """Those in use."""
+        return list(self._open.values())
+
+
 class House:
     """What a test holds on to."""
 
@@ -267,7 +300,7 @@ class House:
         gateway: Gateway,
         models: Mapping[str, MemoryModel],
         network: Network,
-        ports: MemoryPorts,
+        ports: MemoryPorts | SocketPorts,
         path: Path,
     ) -> None:
         self.gateway = gateway
@@ -318,18 +351,21 @@ async def house(
     network: Network | None = None,
     model: MemoryModel | None = None,
     models: Mapping[str, MemoryModel] | None = None,
-    ports: int = 1000,
+    ports: int | SocketPorts = 1000,
     ask: Ask | None = None,
+    world: Mapping[str, Any] = MappingProxyType({}),
     **model_options: Any,
 ) -> AsyncIterator[House]:
     """Build the house; leaving it stops the gateway, as SIGTERM would, and nothing may be left.
 
     `models`: several backends by name, tried in this order, instead of the one. `ask`: the DNS.
+    `ports`: how many there are in memory, or real ones.
+    `world`: what is not as usual in it.
     """
     network = network or Network()
     said = script if isinstance(script, Script) else load(script or {})
     models = models or {"model": model or MemoryModel(said, **model_options)}
-    rtp = network.ports(GATEWAY[0], ports)
+    rtp = network.ports(GATEWAY[0], ports) if isinstance(ports, int) else ports
     dice = random.Random(99)
     records = folder / "calls.jsonl"
     tree: dict[str, Any] = {
@@ -345,7 +381,7 @@ async def house(
         old = tree.get(section)
         tree[section] = {**old, **values} if isinstance(old, dict) else values
     loop = asyncio.get_running_loop()
-    world = World(
+    outside = World(
         bind=network.bind,
         network=network,
         ask=ask,
@@ -357,7 +393,8 @@ async def house(
         meter=lambda: 0.0,  # decoding takes no time here, so that every run is the same
         http=False,
     )
-    async with running(Config.model_validate(tree), world) as gateway:
+    outside = replace(outside, **world)
+    async with running(Config.model_validate(tree), outside) as gateway:
         home = House(gateway, models, network, rtp, records)
         yield home
     assert home.holds_nothing()

@@ -357,7 +357,7 @@ def test_two_codecs_are_translated(tmp_path: Path) -> None:
             media = await other.called()
             assert media.codec.name == "PCMA"
             assert other.invite
-            assert b" RTP/AVP 0 8 101\r\n" in other.invite.body
+            assert b" RTP/AVP 0 111 9 8 101 110\r\n" in other.invite.body
             await asyncio.sleep(0.1)
             began, a, b = now(), noise(1, seed=15), noise(1, seed=16)
             await asyncio.gather(phone.say(a), other.say(b))

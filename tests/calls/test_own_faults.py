@@ -62,8 +62,9 @@ ANYWHERE = [  # module, class, method
     ("gateway.realtime.session", "Session", "handle_timer"),
     ("gateway.sdp.negotiation", "Negotiation", "answer"),
     ("gateway.call.recording", "Recording", "caller"),
-    ("gateway.call.recording", "Recording", "flush"),
-    ("gateway.call.recording", "Recording", "close"),
+    ("gateway.call.recorder", "Recorder", "recording"),
+    ("gateway.call.recorder", "Recorder", "begin"),
+    ("gateway.call.recorder", "Recorder", "finish"),
 ]
 
 

@@ -15,6 +15,7 @@ from typing import Protocol
 from . import baresip, linphone
 from .programs import HOST, need
 from .softphone import Softphone, softphone
+from .sound import HUM
 
 KINDS = ("baresip", "softphone", "linphone")
 
@@ -63,7 +64,7 @@ class Handset(Protocol):
 @contextmanager
 def handset(kind: str, folder: Path, voice: Path, line: Line) -> Iterator[Handset]:
     """Run a phone; where its line `registers` it has done so. It says what is in the file `voice`,
-    or a tone."""
+    or hums."""
     match kind:
         case "baresip":
             need("baresip")
@@ -186,7 +187,7 @@ def _softphone(folder: Path, line: Line) -> Iterator[Handset]:
         domain=f"{HOST}:{line.port}",
         password=line.password,
         transport=line.transport,
-        mute=True,
+        level=HUM,
         registers=line.registers,
         authority=line.authority,
     ) as phone:

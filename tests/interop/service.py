@@ -62,11 +62,19 @@ class Service:
 
     def model_so_far(self) -> Samples:
         """What the model said in the newest call, as far as it is written, once a second."""
+        return self._recorded_so_far()[1]
+
+    def caller_so_far(self) -> Samples:
+        """What came from the phone in the newest call, as far as it is written; where nothing
+        came, there is silence."""
+        return self._recorded_so_far()[0]
+
+    def _recorded_so_far(self) -> list[Samples]:
         began = [line["call_id"] for line in self.log() if line["event"] == "call_began"]
         try:
-            return read_wav(self._recordings / f"{began[-1]}.wav")[1] if began else silence(0)
+            return read_wav(self._recordings / f"{began[-1]}.wav") if began else [silence(0)] * 2
         except (FileNotFoundError, EOFError, wave.Error):
-            return silence(0)  # it is being made
+            return [silence(0)] * 2  # it is being made
 
     def log(self, sip_call_id: str | None = None) -> list[dict[str, Any]]:
         """The lines of the log, of all calls or of one."""

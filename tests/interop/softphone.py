@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-import wave
 from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -21,7 +20,6 @@ import numpy as np
 from gateway.audio.frame import Samples
 
 from .programs import HOST, Program, free_port, free_range, running, until
-from .sound import read_wav
 
 START = 25.0  # s
 ATTEMPTS = 3  # to start one
@@ -65,14 +63,13 @@ class Softphone:
         return until(found, f"{event}; {self.program.printed}", within)[-1]
 
     def heard(self, call: int) -> Samples:
-        """What came out of its loudspeaker in a call that is over."""
-        path = self._folder / f"{call}.wav"
-        until(path.exists, f"what was heard in call {call}")
-        (sound,) = read_wav(path)
-        return sound
+        """What came out of its loudspeaker in a call so far; all of it once that is closed."""
+        path = self._folder / f"{call}.raw"
+        data = path.read_bytes() if path.exists() else b""
+        return np.frombuffer(data[: len(data) // 2 * 2], "<i2").astype(np.int16)
 
     def hears(self, call: int, tone: int) -> float:
-        """Seconds of what it heard in which a tone (Hz) was the loudest."""
+        """Seconds of what it heard so far in which a tone (Hz) was the loudest."""
         sound = self.heard(call)
         count = len(sound) // FRAME
         frames = sound[: count * FRAME].reshape(count, FRAME).astype(float)
@@ -98,9 +95,11 @@ def softphone(
     authority: Path | None = None,
     answers: bool = True,
     mute: bool = False,
+    level: int = 9000,
     extra: Sequence[str] = (),
 ) -> Iterator[Softphone]:
-    """Run a phone that says a `tone` (Hz), from `speak` on where it is mute at first.
+    """Run a phone that says a `tone` (Hz) of that `level` (its peak), from `speak` on where it is
+    mute at first.
 
     `authority` is the PEM file of whom it trusts.
     """
@@ -118,6 +117,7 @@ def softphone(
             "extra_params": parameters,
         },
         "tone": tone,
+        "level": level,
         "folder": str(folder),
         "answers": answers,
         "mute": mute,
@@ -165,7 +165,7 @@ class Phone:
         self._tasks: set[asyncio.Task[None]] = set()
         self._mute = options["mute"]
         phase = np.arange(RATE) * 2 * np.pi * options["tone"] / RATE
-        self._tone = (9000 * np.sin(phase)).astype("<i2")  # a second of it is whole periods
+        self._tone = (options["level"] * np.sin(phase)).astype("<i2")  # a second: whole periods
 
     async def run(self) -> None:
         """Live until told to quit."""
@@ -273,7 +273,7 @@ class Phone:
 
     async def _talk(self, call: Any, number: int) -> None:
         """Say the tone and keep what is heard, until the call is over."""
-        heard: list[bytes] = []
+        heard = (Path(self._options["folder"]) / f"{number}.raw").open("wb", buffering=0)
         try:
             await call.wait_established(timeout=120)
             _say("established", number)
@@ -288,15 +288,11 @@ class Phone:
                         frame = self._tone[at : at + FRAME].tobytes()
                         call.audio.write(bytes(2 * FRAME) if self._mute else frame)
                         said += 1
-                    heard.append(call.audio.read(16000))
+                    heard.write(call.audio.read(16000))
         except Exception as error:
             _say("ended", number, f"{type(error).__name__}: {error}")
         finally:
-            path = Path(self._options["folder"]) / f"{number}.part"
-            with wave.open(str(path), "wb") as file:
-                file.setparams((1, 2, RATE, 0, "NONE", ""))
-                file.writeframes(b"".join(heard))
-            path.rename(path.with_suffix(".wav"))
+            heard.close()
             _say("closed", number)
 
     def _start(self, work: Coroutine[Any, Any, Any]) -> None:

@@ -17,6 +17,7 @@ from gateway.simulator.speech import NOISE_CHARACTER, Noise
 
 RATE = 8000  # Hz
 FRAME = 160  # samples, 20 ms
+HUM = 40  # of 32767, the peak of what is no silence, but no speech either
 LOUD = 300.0  # RMS of a frame that is sound and no comfort noise
 
 
@@ -29,6 +30,12 @@ def voice(seconds: float, seed: int = 1) -> Samples:
 def pause(seconds: float) -> Samples:
     """Nobody speaks."""
     return silence(round(seconds * RATE))
+
+
+def hum(seconds: float) -> Samples:
+    """Too quiet to be speech (-61 dBFS), and yet no silence: who hears it knows that sound runs."""
+    time = np.arange(round(seconds * RATE)) / RATE
+    return (HUM * np.sin(2 * np.pi * 440 * time)).astype(np.int16)
 
 
 def write_wav(path: Path, *pieces: Samples) -> None:
@@ -62,6 +69,12 @@ def loud_frames(sound: Samples) -> npt.NDArray[np.bool_]:
 def loud_seconds(sound: Samples) -> float:
     """How long there is something to hear."""
     return float(np.count_nonzero(loud_frames(sound))) * FRAME / RATE
+
+
+def sounding_seconds(sound: Samples) -> float:
+    """How long there is more than digital silence, be it ever so quiet."""
+    frames = sound[: len(sound) // FRAME * FRAME].reshape(-1, FRAME)
+    return float(np.count_nonzero(frames.any(axis=1))) * FRAME / RATE
 
 
 def found_at(piece: Samples, sound: Samples) -> tuple[float, float]:

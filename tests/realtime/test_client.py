@@ -10,6 +10,7 @@ import logging
 import socket
 import ssl
 import struct
+import threading
 from asyncio import StreamReader as Reader
 from asyncio import StreamWriter as Writer
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
@@ -353,6 +354,47 @@ class TestMessages:
                 assert ws.backlog > 16 * MIB
                 ws.close()
                 await ws.wait_closed()
+
+        run(main())
+
+    @pytest.mark.parametrize("scheme", ["ws", "wss"])
+    def test_the_backlog_is_all_that_waits(self, scheme: str) -> None:
+        """Neither TLS nor the system keeps more than a quarter of a second of sound to itself."""
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls.load_cert_chain(PEM)
+        over = threading.Event()
+
+        def deaf(listening: socket.socket) -> None:
+            connection, _ = listening.accept()
+            if scheme == "wss":
+                connection = tls.wrap_socket(connection, server_side=True)
+            connection.sendall(accepted(connection.recv(4096)))
+            over.wait(5)
+            connection.close()
+
+        async def main() -> None:
+            with socket.create_server(("127.0.0.1", 0)) as listening:
+                listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+                serving = asyncio.create_task(asyncio.to_thread(deaf, listening))
+                ear = Ear()
+                ws = await connect(
+                    profile(listening.getsockname()[1], scheme),
+                    ear.messages.put_nowait,
+                    ear.on_close,
+                    tls=ssl.create_default_context(cafile=str(PEM)),
+                )
+                sent = 0
+                while not ws.backlog:
+                    ws.send(b"x" * 1024)
+                    sent += 1024
+                    await asyncio.sleep(0)
+                    assert sent < 48 * 1024
+                for _ in range(16):
+                    ws.send(b"x" * 1024)
+                assert ws.backlog > 16 * 1024
+                over.set()
+                await serving
+                ws.abort()
 
         run(main())
 

@@ -61,6 +61,22 @@ def answer(subject: Reports, now: float, *, last_sr: int, delay: float, **claims
     subject.receive([Report(THEIRS, (block,))], sent(1000), now)
 
 
+class TestLoopDelay:
+    """From our sound's leaving to the arrival of what is said at its hearing."""
+
+    def test_as_assumed_where_they_tell_nothing(self) -> None:
+        assert reports().loop_delay(0.06) == 0.06
+
+    def test_the_round_trip_and_their_jitter_buffer(self) -> None:
+        subject = reports()
+        report_at(subject, 10.0, sent(1000))
+        last_sr = ntp(WALL + 10) >> 16 & 0xFFFFFFFF
+        answer(subject, 10.75, last_sr=last_sr, delay=0.5)
+        assert subject.loop_delay(0.06) == pytest.approx(0.31, abs=1e-4)
+        subject.receive([VoipMetrics(OURS, 140, 80)], sent(1000), 11.0)
+        assert subject.loop_delay(0.06) == pytest.approx(0.39, abs=1e-4)
+
+
 class TestInterval:
     """§6.2: 5 s, varied from half to one and a half of it."""
 
