@@ -38,6 +38,7 @@ from .profile import Profile
 OPEN_WITHIN = 5.0  # s, from the name's lookup to the server's 101
 PING_EVERY = 20.0  # s
 SILENCE = 60.0  # s without a byte from the server
+RECORD = 16 * 1024  # bytes of the longest record of TLS: what it may keep to itself
 UNSENT = 16 * 1024  # bytes that the system takes and has not sent; else it takes minutes of sound
 CLOSE_WITHIN = 1.0  # s, from our close frame to the end of the connection, whatever the server does
 MAX_MESSAGE = 16 * 2**20  # bytes
@@ -124,6 +125,8 @@ async def connect(
                 uri.port,
                 ssl=context,
                 ssl_shutdown_timeout=CLOSE_WITHIN if context else None,
+                ssl_incoming_bio_size=2 * RECORD if context else None,
+                ssl_outgoing_bio_size=RECORD if context else None,
                 happy_eyeballs_delay=None if _is_address(uri.host) else 0.25,
             )
             await socket.opened
