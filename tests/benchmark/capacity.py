@@ -85,13 +85,16 @@ class Sip:
         while True:
             answered = self.take(self._socket.recv(65536))
             if answered and answered[0] == name:
+                if not answered[1]:
+                    raise SystemExit("a call was refused")
                 return answered[1]
 
     def poll(self) -> Iterator[tuple[str, int]]:
-        """The calls that were answered since the last look: name, and port of the sound."""
+        """The calls that were answered since the last look: name, and port of the sound, or 0."""
+        self._socket.settimeout(0)
         with suppress(BlockingIOError):
             while True:
-                if answered := self.take(self._socket.recv(65536, socket.MSG_DONTWAIT)):
+                if answered := self.take(self._socket.recv(65536)):
                     yield answered
 
     def invite(self, number: int) -> str:
@@ -105,18 +108,22 @@ class Sip:
         return name
 
     def take(self, data: bytes) -> tuple[str, int] | None:
-        """A message came; the name of the call that it answers, and the port of its sound."""
+        """A message came; the name of the call that it answers, and the port of its sound.
+
+        0: the call was refused. Its ACK is owed, and not worth it.
+        """
         answer = data.decode()
         if not answer.startswith("SIP/2.0 ") or answer.startswith("SIP/2.0 1"):
             return None
         if not re.search(r"\nCSeq: 1 INVITE", answer):
             return None
-        if not answer.startswith("SIP/2.0 200"):
-            raise SystemExit(answer.splitlines()[0])
         name = re.search(r"\nCall-ID: (\S+)", answer)
+        assert name
+        if not answer.startswith("SIP/2.0 200"):
+            return name[1], 0
         tag = re.search(r"\nTo: .*;tag=(\S+)", answer)
         port = re.search(r"\nm=audio (\d+)", answer)
-        assert name and tag and port
+        assert tag and port
         self._to[name[1]] = tag[1]
         self._send(name[1], "ACK", 1)
         return name[1], int(port[1])

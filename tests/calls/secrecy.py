@@ -7,6 +7,7 @@ import base64
 import random
 from collections.abc import Callable
 from datetime import UTC, datetime
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,6 @@ from gateway.simulator.speech import resample
 from tests.clock import Address, Network
 
 from .house import GATEWAY, House, noise
-from .test_bridged import likeness
 
 SUITES = (
     "AES_CM_128_HMAC_SHA1_80",
@@ -38,12 +38,16 @@ SCRIPT = {
 }
 
 
+_SEEDS = count(3)
+
+
 def now() -> float:
     return asyncio.get_running_loop().time()
 
 
 def keying(encryption: Encryption = "required", **options: Any) -> Keying:
-    return Keying(encryption, random=random.Random(3).randbytes, **options)
+    """A rule with keys of its own."""
+    return Keying(encryption, random=random.Random(next(_SEEDS)).randbytes, **options)
 
 
 def sdes(*suites: str, encryption: Encryption = "required") -> Secrecy:
@@ -56,6 +60,17 @@ def dtls(role: Role | None = None, encryption: Encryption = "required") -> Secre
     identity = Identity(datetime(2027, 1, 1, tzinfo=UTC))
     rule = keying(encryption, certificate=Fingerprint(*identity.fingerprint))
     return Secrecy(rule, identity, dtls=True, role=role)
+
+
+def likeness(heard: Samples, said: Samples) -> float:
+    """How much of what was said is in what was heard, 1 for all of it, wherever it begins."""
+    voice, whole = said.astype(float), heard.astype(float)
+    size = len(whole) + len(voice)
+    spectrum = np.fft.rfft(whole, size) * np.conj(np.fft.rfft(voice, size))
+    product = np.fft.irfft(spectrum, size)[: len(whole) - len(voice) + 1]
+    sums = np.concatenate([[0.0], np.cumsum(whole**2)])
+    energy = (sums[len(voice) :] - sums[: -len(voice)]) * (voice**2).sum()
+    return float((product / np.sqrt(np.maximum(energy, 1))).max())
 
 
 class Wire:
@@ -101,9 +116,10 @@ async def turn(home: House, phone: Phone, seed: int = 21) -> tuple[float, float]
     """Have the caller say something and be answered; how well each heard the other, 1 at best."""
     began, before, first = now(), len(home.model.said), len(phone.heard)
     voice = noise(0.8, seed=seed)
-    await phone.say(voice)
-    await phone.until_sound()
-    await phone.until_silence()
+    async with asyncio.timeout(20):
+        await phone.say(voice)
+        await phone.until_sound()
+        await phone.until_silence()
     deltas = [
         base64.b64decode(event["delta"])
         for _, event in home.model.said[before:]

@@ -14,8 +14,8 @@ from typing import Any
 
 from gateway.audio.frame import Samples
 
+from .correlate import read
 from .programs import HOST, Program, free_port, free_range, running, until
-from .sound import read_wav
 
 CONFIG = """\
 poll_method epoll
@@ -30,6 +30,10 @@ jitter_buffer_delay 5-10
 call_local_timeout 60
 module_path {modules}
 module g711.so
+module g722.so
+module opus.so
+module srtp.so
+module dtls_srtp.so
 module aufile.so
 module aubridge.so
 module sndfile.so
@@ -42,6 +46,8 @@ snd_path {folder}
 {authority}
 """
 MODULES = (Path("/usr/lib/baresip/modules"), Path("/usr/local/lib/baresip/modules"))
+# Hz and tracks, of the sound.
+CODECS = {"PCMU": (8000, 1), "PCMA": (8000, 1), "G722": (16000, 1), "opus": (48000, 2)}
 START = 15.0  # s in which the control socket must be there
 EVENT = 25.0  # s in which an event must come
 
@@ -81,8 +87,8 @@ class Baresip:
             return [path for path in self._folder.glob("dump-*-dec.wav") if path.stat().st_size]
 
         (path,) = until(written, "what baresip heard")
-        (sound,) = read_wav(path)
-        return sound
+        tracks, _ = read(path)
+        return tracks[0]
 
     def _read(self) -> None:
         """Take what the control socket has, without waiting."""
@@ -109,12 +115,13 @@ def phone(
     *,
     account: str | None = None,
     authority: Path | None = None,
+    encryption: str | None = None,
 ) -> Iterator[Baresip]:
-    """A phone that says what is in the file `voice` (8 kHz, one track) in each call, and hangs up
-    where it ends; `codec` is the only one that it offers.
+    """A phone that says what is in the file `voice` in each call, and hangs up where it ends;
+    `codec`, of CODECS, is the only one that it offers, and the file has its rate and tracks.
 
     `account`: its URI and parameters, where it is somebody; `authority`: the PEM file of whom it
-    trusts over TLS.
+    trusts over TLS; `encryption`: its `mediaenc`, as srtp-mand or dtls_srtp.
     """
     folder.mkdir()
     sip, control, rtp = free_port(), free_port(), free_range(20)
@@ -131,7 +138,8 @@ def phone(
         authority=f"sip_cafile {authority}\nsip_verify_server yes" if authority else "",
     )
     account = account or f"<sip:baresip@{HOST}:{sip}>;regint=0"
-    account += f";audio_codecs={codec}/8000/1\n"
+    account += f";audio_codecs={codec}/{'/'.join(map(str, CODECS[codec]))}"
+    account += f";mediaenc={encryption}\n" if encryption else "\n"
     (folder / "config").write_text(config, encoding="utf-8")
     (folder / "accounts").write_text(account, encoding="utf-8")
     (folder / "contacts").touch()

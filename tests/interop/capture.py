@@ -11,12 +11,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gateway.rtp.packet import timestamp_delta
+from gateway.rtp.packet import is_rtcp, timestamp_delta
 
 from .programs import HOST, Program, excuse, running, until
 from .sound import FRAME
 
+WHOLE = 2048  # bytes
 SNAPSHOT = 64  # bytes of a packet: Ethernet, IP, UDP and RTP headers are 54
+RTP = 42  # bytes before it
 HEADERS = struct.Struct(">14x9xB10xHH4xBBHII")  # protocol, ports, and the RTP header
 
 
@@ -27,6 +29,7 @@ class Stream:
     times: list[float] = field(default_factory=list)  # s
     sequences: list[int] = field(default_factory=list)
     timestamps: list[int] = field(default_factory=list)
+    payloads: list[bytes] = field(default_factory=list)  # whole ones where the capture is
 
     @property
     def missing(self) -> int:
@@ -61,20 +64,23 @@ class Capture:
             if len(data) < HEADERS.size:
                 continue
             protocol, source, _, flags, _, sequence, timestamp, ssrc = HEADERS.unpack_from(data)
+            if is_rtcp(data[RTP:]):
+                continue
             if protocol == socket.IPPROTO_UDP and flags == 0x80 and ports[0] <= source <= ports[1]:
                 stream = found.setdefault((source, ssrc), Stream())
                 stream.times.append(time)
                 stream.sequences.append(sequence)
                 stream.timestamps.append(timestamp)
+                stream.payloads.append(data[HEADERS.size :])
         return list(found.values())
 
 
 @contextmanager
-def capturing(folder: Path, ports: tuple[int, int]) -> Iterator[Capture]:
-    """Capture what goes to or from these UDP ports of the loopback."""
+def capturing(folder: Path, ports: tuple[int, int], *, whole: bool = False) -> Iterator[Capture]:
+    """Capture what goes to or from these UDP ports of the loopback: headers, or `whole` packets."""
     path = folder / "capture.pcap"
     command = ["tshark", "-i", "lo", "-f", f"udp portrange {ports[0]}-{ports[1]}"]
-    command += ["-s", str(SNAPSHOT), "-B", "32", "-F", "pcap", "-w", str(path)]
+    command += ["-s", str(WHOLE if whole else SNAPSHOT), "-B", "32", "-F", "pcap", "-w", str(path)]
     with running(command, folder, "tshark") as tshark:
         until(lambda: _captures(path, ports[1]) or not tshark.running, "tshark captures")
         if not tshark.running:

@@ -29,7 +29,7 @@ default_proxy={default}
 guess_hostname=0
 contact="linphone" <sip:linphone@{host}:{sip}>
 use_ipv6=0
-media_encryption=none
+media_encryption={encryption}
 use_rfc2833={events}
 use_info={info}
 root_ca={authority}
@@ -119,6 +119,7 @@ def phone(
     voice: Path,
     *,
     codec: str = "PCMU",
+    encryption: str = "none",
     answers: bool = False,
     info: bool = False,
     authority: Path | None = None,
@@ -127,7 +128,8 @@ def phone(
     """A phone that says what is in the file `voice` in each call, with one codec.
 
     `answers` takes calls at once; `info` sends digits by SIP INFO; `authority` is the PEM file of
-    whom it trusts over TLS; `account`: where it is somebody.
+    whom it trusts over TLS; `account`: where it is somebody; `encryption` is none, srtp (SDES) or
+    dtls.
     """
     home = folder / "home"
     (home / ".local/share/linphone").mkdir(parents=True)
@@ -141,6 +143,7 @@ def phone(
         events=int(not info),
         authority=authority or "",
         default=0 if account else -1,
+        encryption=encryption,
     )
     if account:
         config += ACCOUNT.format(
@@ -166,6 +169,7 @@ def phone(
         made.do("codec list")
         made.wait_for(codec)
         made.do(f"codec enable {_number(program.printed, codec)}")
+        made.do("codec list")
         yield made
         made.do("quit")
         program.wait(START)

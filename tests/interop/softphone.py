@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+import wave
 from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -25,6 +26,7 @@ START = 25.0  # s
 ATTEMPTS = 3  # to start one
 RATE = 8000  # Hz
 FRAME = 160  # samples
+AHEAD = 10  # pieces of 20 ms by which it is ahead with what may have no hole
 
 # -- the side of the tests
 
@@ -63,7 +65,8 @@ class Softphone:
         return until(found, f"{event}; {self.program.printed}", within)[-1]
 
     def heard(self, call: int) -> Samples:
-        """What came out of its loudspeaker in a call so far; all of it once that is closed."""
+        """What came out of its loudspeaker in a call so far; all of it once that is closed. All
+        tracks of it, one sample of each in turn."""
         path = self._folder / f"{call}.raw"
         data = path.read_bytes() if path.exists() else b""
         return np.frombuffer(data[: len(data) // 2 * 2], "<i2").astype(np.int16)
@@ -96,10 +99,11 @@ def softphone(
     answers: bool = True,
     mute: bool = False,
     level: int = 9000,
+    voice: Path | None = None,
     extra: Sequence[str] = (),
 ) -> Iterator[Softphone]:
     """Run a phone that says a `tone` (Hz) of that `level` (its peak), from `speak` on where it is
-    mute at first.
+    mute at first; or what is in the file `voice`, whose rate and tracks are those of the codec.
 
     `authority` is the PEM file of whom it trusts.
     """
@@ -118,6 +122,7 @@ def softphone(
         },
         "tone": tone,
         "level": level,
+        "voice": str(voice) if voice else None,
         "folder": str(folder),
         "answers": answers,
         "mute": mute,
@@ -165,7 +170,14 @@ class Phone:
         self._tasks: set[asyncio.Task[None]] = set()
         self._mute = options["mute"]
         phase = np.arange(RATE) * 2 * np.pi * options["tone"] / RATE
-        self._tone = (options["level"] * np.sin(phase)).astype("<i2")  # a second: whole periods
+        tone = (options["level"] * np.sin(phase)).astype("<i2")  # a second: whole periods
+        self._sound: bytes = tone.tobytes()
+        self._size = 2 * FRAME  # bytes of 20 ms
+        if options["voice"]:
+            with wave.open(options["voice"], "rb") as file:
+                self._sound = file.readframes(file.getnframes())
+                self._size = file.getframerate() // 50 * 2 * file.getnchannels()
+        self._ahead = AHEAD if options["voice"] else 0
 
     async def run(self) -> None:
         """Live until told to quit."""
@@ -283,10 +295,8 @@ class Phone:
                 await asyncio.sleep(0.02)
                 due = int((asyncio.get_running_loop().time() - begun) / 0.02) + 1
                 with suppress(Exception):  # the sound is not there yet, or starts anew
-                    while said < due:
-                        at = said * FRAME % RATE
-                        frame = self._tone[at : at + FRAME].tobytes()
-                        call.audio.write(bytes(2 * FRAME) if self._mute else frame)
+                    while said < due + self._ahead:
+                        call.audio.write(self._piece(said))
                         said += 1
                     heard.write(call.audio.read(16000))
         except Exception as error:
@@ -294,6 +304,15 @@ class Phone:
         finally:
             heard.close()
             _say("closed", number)
+
+    def _piece(self, number: int) -> bytes:
+        """20 ms of what it says: a tone without end, or a voice and then nothing."""
+        if self._mute:
+            return bytes(self._size)
+        at = number * self._size
+        if not self._options["voice"]:
+            at %= len(self._sound)
+        return self._sound[at : at + self._size].ljust(self._size, b"\0")
 
     def _start(self, work: Coroutine[Any, Any, Any]) -> None:
         task = asyncio.ensure_future(work)

@@ -156,6 +156,7 @@ static void take(struct call *call, uint8_t *data, int bytes) {
 static int read_call(struct call *call) {
   static uint8_t data[1 << 16];
   for (;;) {
+    ERR_clear_error();  // or the end of another connection counts as that of this one
     int n = SSL_read(call->tls, data, sizeof data);
     if (n <= 0) {
       int error = SSL_get_error(call->tls, n);
@@ -207,14 +208,17 @@ int main(int count, char **argument) {
       uint32_t id = events[i].data.u32;
       if (id == UINT32_MAX) {
         for (int made; (made = accept4(listener, NULL, NULL, SOCK_NONBLOCK)) >= 0;) {
-          if (count_of_calls == MAX_CALLS) { close(made); continue; }
+          int slot = 0;  // of a call that is over, or the next one
+          while (slot < count_of_calls && calls[slot]) slot++;
+          if (slot == MAX_CALLS) { close(made); continue; }
           struct call *call = calloc(1, sizeof *call);
           setsockopt(made, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
           call->socket = made, call->tls = SSL_new(context);
           SSL_set_fd(call->tls, made), SSL_set_accept_state(call->tls);
-          event = (struct epoll_event){.events = EPOLLIN, .data.u32 = (uint32_t)count_of_calls};
+          event = (struct epoll_event){.events = EPOLLIN, .data.u32 = (uint32_t)slot};
           epoll_ctl(poll, EPOLL_CTL_ADD, made, &event);
-          calls[count_of_calls++] = call;
+          calls[slot] = call;
+          if (slot == count_of_calls) count_of_calls++;
         }
       } else if (calls[id] && !read_call(calls[id])) {
         close(calls[id]->socket), SSL_free(calls[id]->tls);
