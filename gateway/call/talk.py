@@ -197,6 +197,9 @@ def make_line(
     reports = Reports(
         start.ssrc, exchange.token(), media.codec.clock_rate, lambda: number(32) / 2**32, now
     )
+    echo = exchange.echo
+    if echo == "auto" and profile.input.law == media.codec.name:
+        echo = "off"  # G.711 that the model takes as it is stays as it is
     return Line(
         media,
         Playout(profile.output.rate, profile.output.law),
@@ -207,7 +210,7 @@ def make_line(
         now=now,
         tracks=tracks,
         reports=reports,
-        echo=None if exchange.echo == "off" else Echo(exchange.echo),
+        echo=None if echo == "off" else Echo(echo),
         epoch=exchange.wall() - now,
     )
 
