@@ -14,10 +14,10 @@ from .frame import Samples, silence
 
 _KEPT = 3  # s: the latest echo that is looked for, as far held back, and some
 _PAUSE = 0.06  # s without anything sent, from where on it was silence
-_WINDOW = 250  # pushes, of which the one that came soonest shows the clocks
+_WINDOW = 5.0  # s, of which the push that came soonest shows the clocks
 _DRIFT = 0.001  # s, from where on clocks are followed
 _JUMP = 0.045  # s, from where on it is the network that has changed, and not the clocks
-_SLIP = 20  # pushes for each sample: 300 ppm, which a canceller follows
+_SLIP = 3200  # samples for each that is put in or left out: 300 ppm, which a canceller follows
 _AHEAD, _BEHIND = 0.06, 0.5  # s of the count against the clock, by which it has lost its meaning
 
 
@@ -75,7 +75,8 @@ class Place:
         self._next: int | None = None
         self._usual: float | None = None  # samples that the soonest packet came late
         self._soonest = inf
-        self._pushes = 0
+        self._window = 0  # samples of the window so far
+        self._unmoved = 0  # samples since the last that was moved
         self._slips = 0  # samples still to be moved
 
     def take(self, n: int, now: float) -> int:
@@ -84,16 +85,19 @@ class Place:
         late = inf if self._next is None else end - self._next - n
         if self._next is None or not -_AHEAD * self._rate < late < _BEHIND * self._rate:
             self._next = round(end) - n
-            self._usual, self._soonest, self._pushes, self._slips = None, inf, 0, 0
+            self._usual, self._soonest, self._window, self._slips = None, inf, 0, 0
         place = self._next
         self._next += n
         self._soonest = min(self._soonest, end - self._next)
-        self._pushes += 1
-        if self._pushes % _SLIP == 0 and self._slips:
+        self._unmoved += n
+        if self._slips and self._unmoved >= _SLIP:
             step = 1 if self._slips > 0 else -1
             self._next += step
             self._slips -= step
-        if self._pushes % _WINDOW == 0:
+            self._unmoved = 0
+        self._window += n
+        if self._window >= _WINDOW * self._rate:
+            self._window = 0
             self._look()
         return place
 

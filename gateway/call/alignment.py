@@ -5,10 +5,11 @@ are put end to end, for the line fills its gaps by timestamp and clock. But a st
 anew (another phone, a transfer and back), and a phone's clock is not ours; so it is seen to that
 sample n is the moment n / rate after the beginning:
 
-- Where nothing came for a while, the piece behind it is put where its time says. Of the pieces of
-  the next moment the earliest one counts: one that was held up tells nothing.
+- Where nothing came for a while, or only the silence with which the line fills in, the piece behind
+  it is put where its time says. Of the pieces of the next moment the earliest one counts: one that
+  was held up tells nothing.
 - Where the pieces of some seconds are all too late, or too early, by more than DRIFT, as much
-  silence is put in, or as much sound is left out, at the quietest place of the last second.
+  silence is put in, or as much sound is left out, in the next pause.
 
 Left out: to follow a clock's skew smoothly. Of 100 ppm it is one correction in ten minutes.
 """
@@ -26,10 +27,13 @@ from gateway.audio.resample import Resampler
 
 GAP = 0.3  # s without a piece after which time counts; the line fills in after 0.2 and a bit
 LOOK = 0.2  # s behind a gap in which the earliest piece is looked for
-TOLERANCE = 0.03  # s by which a stream may be off after a gap: a tick and a bit
-DRIFT = 0.06  # s by which it may be off in general
+STILL = 0.15  # s of digital silence that are no sound: a codec's own is seldom 0
+KEPT = 0.3  # s of such silence that may still be taken back
+TOLERANCE = 0.002  # s by which a stream may be off where one begins
+DRIFT = 0.04  # s by which it may be off in general; twice that until there is a pause
 _WINDOW = 3  # looks at the drift that have to agree
-_QUIET = 0.005  # s, the grain in which a quiet place is looked for
+_GRAIN = 0.005  # s, in which a quiet place is looked for
+_PAUSE = 30  # of 32767, on average: nobody speaks
 
 
 class Piece(NamedTuple):
@@ -38,22 +42,30 @@ class Piece(NamedTuple):
     samples: Samples
     rate: int
     at: float
+    begins: bool  # a stream, or sound behind silence: its time tells where it belongs
+    silent: bool  # filled in, not heard
 
 
 class Track:
-    """One voice. `ahead` (s): by how much the end of a piece is later than the piece's time."""
+    """One voice. `ahead` (s): by how much the end of a piece is later than the piece's time.
 
-    def __init__(self, ahead: float = 0.0) -> None:
+    `streamed`: it came over the network, and where it stopped, silence was filled in.
+    """
+
+    def __init__(self, ahead: float = 0.0, *, streamed: bool = False) -> None:
         self.incoming: deque[Piece] = deque()
         self.length = 0  # samples laid out since the beginning, those that were taken included
         self.rate = 0  # Hz; set together with the beginning
         self._began = 0.0
         self._ahead = ahead
+        self._streamed = streamed
+        self._last_at: float | None = None  # of what came; None: there is no stream
+        self._still = 0.0  # s of silence that came last
         self._waiting: list[Samples] = []
-        self._last_at: float | None = None  # the last piece's time; None: there is no stream
-        self._converter = _Converter(1, 1)
+        self._spare = 0  # samples of silence at the end of it
         self._cut = 0  # samples to leave out
-        self._late: deque[float] = deque(maxlen=_WINDOW)  # samples, from late to early
+        self._late: deque[float] = deque(maxlen=_WINDOW)  # samples that the stream is early by
+        self._converter = _Converter(1, 1)
 
     def begin(self, rate: int, now: float) -> None:
         """Lay out from `now` on, at `rate` Hz."""
@@ -62,56 +74,59 @@ class Track:
 
     def add(self, samples: Samples, rate: int, at: float) -> None:
         """A piece more; `rate` in Hz, `at` in s."""
-        self.incoming.append(Piece(samples, rate, at))
+        silent = self._streamed and _is_silent(samples)
+        begins = self._last_at is None or at - self._last_at > GAP
+        begins = begins or (not silent and self._still >= STILL)
+        self.incoming.append(Piece(samples, rate, at, begins, silent))
+        self._last_at = at
+        self._still = self._still + len(samples) / rate if silent else 0.0
 
     def collect(self, *, final: bool = False) -> None:
         """Lay out what came; `final`: nothing will follow it."""
-        while run := self._run(final):
+        while run := self._next(final):
             self._lay(run)
             for _ in run:
                 self.incoming.popleft()
         if final:
             self._emit(self._converter.finish())
+            self._spare = 0
+
+    @property
+    def settled(self) -> int:
+        """Samples of `length` that will stay where they are."""
+        return self.length - min(self._spare, int(KEPT * self.rate))
 
     def pad(self, length: int) -> None:
-        """Be at least so long, by silence; the stream was somehow lost."""
-        if length > self.length:
+        """Have at least so much settled, by silence: the stream was somehow lost."""
+        if length > self.settled:
             self._emit(self._converter.finish())
             self._emit(silence(max(0, length - self.length)))
-            self._last_at = None
+            self._last_at, self._spare = None, 0
 
     def take(self, count: int) -> Samples:
-        """The next samples of what was laid out; no more than there are."""
+        """The next samples of what was laid out; no more than are settled."""
         sound = np.concatenate(self._waiting) if self._waiting else silence(0)
         self._waiting = [sound[count:]] if len(sound) > count else []
         return sound[:count]
 
     # -- inside
 
-    def _run(self, final: bool) -> list[Piece]:
-        """The first pieces of one stream and rate; none while it is too early to place them."""
+    def _next(self, final: bool) -> list[Piece]:
+        """The first pieces that go together; none while it is too early to place them."""
         run: list[Piece] = []
-        last_at = self._last_at
         for piece in self.incoming:
-            if run and (piece.rate != run[0].rate or self._is_gap(last_at, piece.at)):
+            if run and (piece.begins or piece.rate != run[0].rate):
+                break
+            if piece.begins and not final and self.incoming[-1].at - piece.at < LOOK:
                 break
             run.append(piece)
-            last_at = piece.at
-        if run and not final and self._is_gap(self._last_at, run[0].at):
-            known = self.incoming[-1].at - run[0].at
-            return run if known >= LOOK else []
         return run
 
-    @staticmethod
-    def _is_gap(before: float | None, at: float) -> bool:
-        return before is None or at - before > GAP
-
     def _lay(self, run: Sequence[Piece]) -> None:
-        rate, at = run[0].rate, run[0].at
-        fresh = self._is_gap(self._last_at, at)
-        if fresh or rate != self._converter.rate:
+        fresh = run[0].begins
+        if fresh or run[0].rate != self._converter.rate:
             self._emit(self._converter.finish())
-            self._converter = _Converter(rate, self.rate)
+            self._converter = _Converter(run[0].rate, self.rate)
         if fresh:
             self._place(run)
         sound = self._converter.push(np.concatenate([piece.samples for piece in run]))
@@ -119,7 +134,15 @@ class Track:
             end = self.length + len(sound) + self._converter.held
             sound = self._steadied(sound, end - self._due(run[-1].at))
         self._emit(sound)
-        self._last_at = run[-1].at
+        self._spare = self._silence_at_end(run)
+
+    def _silence_at_end(self, run: Sequence[Piece]) -> int:
+        count = 0
+        for piece in reversed(run):
+            if not piece.silent:
+                return count
+            count += len(piece.samples) * self.rate // piece.rate
+        return count + self._spare
 
     def _place(self, run: Sequence[Piece]) -> None:
         """Have the first of these at its time."""
@@ -129,12 +152,21 @@ class Track:
                 break
             end += len(piece.samples) * self.rate / piece.rate
             early = max(early, end - self._due(piece.at))
+        off = round(float(early))
         self._late.clear()
-        shift = -round(float(early))
-        if self._last_at is not None and abs(shift) <= TOLERANCE * self.rate:
-            return
-        self._cut = max(0, -shift)
-        self._emit(silence(max(0, shift)))
+        if not self.length:
+            self._cut = max(0, off)
+        elif off > TOLERANCE * self.rate:
+            self._take_back(off)
+        if off < -TOLERANCE * self.rate or not self.length:
+            self._emit(silence(max(0, -off)))
+
+    def _take_back(self, count: int) -> None:
+        """Less of the silence at the end, as far as it is still here."""
+        sound = self.take(self.length)
+        count = min(count, self._spare, len(sound))
+        self._waiting = [sound[: len(sound) - count]]
+        self.length -= count
 
     def _due(self, at: float) -> float:
         """Where the end of a piece of that time belongs."""
@@ -146,12 +178,12 @@ class Track:
         off = round(max(self._late))
         if len(self._late) < _WINDOW or abs(off) <= DRIFT * self.rate or not len(sound):
             return sound
+        length = min(off, len(sound)) if off > 0 else 1
+        start, quiet = _quietest(sound, length, self.rate)
+        if not quiet and abs(off) <= 2 * DRIFT * self.rate:
+            return sound  # between two words it will cost less
         self._late.clear()
-        if off > 0:
-            start = _quietest(sound, min(off, len(sound)), self.rate)
-            return np.concatenate((sound[:start], sound[start + off :]))
-        start = _quietest(sound, 1, self.rate)
-        return np.concatenate((sound[:start], silence(-off), sound[start:]))
+        return np.concatenate((sound[:start], silence(max(0, -off)), sound[start + max(0, off) :]))
 
     def _emit(self, sound: Samples) -> None:
         cut = min(self._cut, len(sound))
@@ -191,10 +223,16 @@ class _Converter:
         return sound
 
 
-def _quietest(sound: Samples, length: int, rate: int) -> int:
-    """Where the quietest stretch of that many samples begins, by and large."""
-    grain = max(1, int(_QUIET * rate))
+def _is_silent(samples: Samples) -> bool:
+    return not len(samples) or not (samples[0] or samples[-1] or samples.any())
+
+
+def _quietest(sound: Samples, length: int, rate: int) -> tuple[int, bool]:
+    """Where the quietest stretch of that many samples begins, by and large; is it a pause?"""
+    grain = max(1, int(_GRAIN * rate))
     level = np.cumsum(np.abs(np.concatenate((silence(1), sound)).astype(np.int64)))
     span = max(length, min(grain * 4, len(sound)))
     starts = np.arange(0, len(sound) - span + 1, grain)
-    return int(starts[np.argmin(level[starts + span] - level[starts])])
+    levels = (level[starts + span] - level[starts]) / span
+    least = int(np.argmin(levels))
+    return int(starts[least]), bool(levels[least] <= max(_PAUSE, 0.1 * level[-1] / len(sound)))

@@ -83,6 +83,7 @@ class Equipment:
         """No packet leaves any more."""
         if self.talk and self._x.engine.remove(self.talk.leg):
             self.talk.leg.leave(self._x.clock())
+        if self.talk:  # it may be joined with another party
             self.talk.leg.shield.close()
 
     async def close(self, *, announced: bool, log: structlog.stdlib.BoundLogger) -> None:

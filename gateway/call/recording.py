@@ -76,7 +76,7 @@ class Recording:
         self._clock = clock
         self._on = False
         self._began = 0.0
-        self._caller = Track()  # a piece of hers ends when it is read
+        self._caller = Track(streamed=True)  # a piece of hers ends when it is read
         self._model = Track(_FRAME)  # one of ours begins when it is sent
         self._taken = 0  # samples of each track that are in the file
         self._file: SoundFile | None = None
@@ -153,10 +153,10 @@ class Recording:
             if not track.rate:
                 track.begin(rate, self._began)
             track.collect(final=final)
-        longest = max(track.length for track in tracks)
+        longest = max(track.settled for track in tracks)
         for track in tracks:
             track.pad(longest - (0 if final else LAG * rate))
-        count = min(track.length for track in tracks) - self._taken
+        count = min(track.settled for track in tracks) - self._taken
         self._taken += count
         sound = np.empty((count, len(tracks)), np.int16)
         for column, track in enumerate(tracks):

@@ -156,7 +156,9 @@ class OpusFile:
         self._disk.append(self._sink.take())
 
     def close(self) -> None:
-        """The last page, which tells the end."""
+        """The last page, which tells the end. Ogg without any sound would be no file."""
+        if not self._length:
+            self.append(np.zeros((self._rate // 50, _TRACKS), np.int16))
         self._container.mux(self._stream.encode(None))
         self._container.close()
         self._disk.append(self._sink.take())

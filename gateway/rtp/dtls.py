@@ -67,6 +67,7 @@ _MAX_MESSAGES: Final = 16  # of one side in a handshake
 _CCS, _ALERT, _HANDSHAKE = 20, 21, 22  # types of records
 _CLIENT_HELLO: Final = 1
 _CLEAR: Final = b"\0\0"  # the epoch of records that are not encrypted yet
+_ENCRYPTED: Final = b"\0\1"  # and of those that are; a handshake has no more
 # What the peer may send in the clear: as a server (RFC 5246 §7.4, RFC 6347), as a client.
 _EXPECTED: Final = {
     "active": frozenset({2, 3, 4, 11, 12, 13, 14, 22}),
@@ -151,7 +152,7 @@ class Dtls:
 
     def receive(self, data: bytes, now: float) -> list[bytes]:
         """Take a datagram of the peer; returns those to send."""
-        if self.failure or not self._admits(now):
+        if self.failure:
             self.dropped += 1
             return []
         expected = _EXPECTED[self._role]
@@ -161,12 +162,16 @@ class Dtls:
         if alert := next(filter(None, map(_alert, _records(data))), None):
             self._reason = f"the peer refused it: alert {alert}"
         hello = next(filter(None, map(_hello, records)), b"")
-        if hello and self._role == "passive" and self._may_begin(hello, now):
-            self._hello = hello
-            self._begin(now)
-        if self._connection is None or not records:
+        begins = self._role == "passive" and bool(hello) and self._may_begin(hello, now)
+        if hello and not begins:  # a copy, or another's: OpenSSL would do nothing with it
+            records = [record for record in records if not _hello(record)]
+        if not records or not (begins or self._connection) or not self._admits(now):
             self.dropped += 1
             return []
+        if begins:
+            self._hello = hello
+            self._begin(now)
+        assert self._connection is not None
         self._connection.bio_write(b"".join(records))
         return self._advance(now)
 
@@ -279,7 +284,7 @@ class Dtls:
             return b""
 
     def _admits(self, now: float) -> bool:
-        """Not more than so many datagrams a second."""
+        """Not more than so many datagrams a second, of those that OpenSSL has to look at."""
         if now - self._second >= 1.0:
             self._second, self._counted = now, 0
         self._counted += 1
@@ -300,7 +305,7 @@ def _fits(record: bytes, expected: frozenset[int]) -> bool:
     """Whether a record can be part of the handshake. What is encrypted OpenSSL judges."""
     kind, body = record[0], record[_HEADER:]
     if record[3:5] != _CLEAR:
-        return kind == _HANDSHAKE
+        return kind == _HANDSHAKE and record[3:5] == _ENCRYPTED
     if kind == _CCS:
         return body == b"\x01"
     return kind == _HANDSHAKE and _plausible(body, expected)

@@ -44,11 +44,18 @@ def echo(
     """What a line returns of a sound: `loss` dB weaker and `delay` s later.
 
     A hybrid rings for 8 ms; a loudspeaker in a room does for 120 ms, and distorts before."""
+    played = np.tanh(sound / 20000) * 20000 if acoustic else sound.astype(float)
+    returned = np.convolve(played, response(loss=loss, acoustic=acoustic, seed=seed, rate=rate))
+    return np.concatenate((np.zeros(round(delay * rate)), returned))[: len(sound)]
+
+
+def response(
+    *, loss: float, acoustic: bool = False, seed: int = 0, rate: int = 8000
+) -> npt.NDArray[np.float64]:
+    """What a line makes of one sample, `loss` dB weaker in all."""
     dice = np.random.default_rng(seed)
     length, fall = (0.12, 0.025) if acoustic else (0.008, 0.002)
-    played = np.tanh(sound / 20000) * 20000 if acoustic else sound.astype(float)
-    response = dice.standard_normal(round(length * rate))
-    response *= np.exp(-np.arange(len(response)) / rate / fall)
-    response *= 10 ** (-loss / 20) / np.sqrt((response**2).sum())
-    returned = np.convolve(played, response)
-    return np.concatenate((np.zeros(round(delay * rate)), returned))[: len(sound)]
+    made = dice.standard_normal(round(length * rate))
+    made *= np.exp(-np.arange(len(made)) / rate / fall)
+    made *= 10 ** (-loss / 20) / np.sqrt((made**2).sum())
+    return made

@@ -106,6 +106,28 @@ class TestTheMatrix:
             assert at < begun[0] < at + 0.3
 
 
+@pytest.mark.parametrize("mode", ["auto", "on"])
+class TestALineThatReturnsNothing:
+    """What is said to us is no echo, however well its beginning agrees with ours."""
+
+    def heard_after(self, mode: Mode, at: float, level: float) -> float:
+        """s from the caller's beginning, `at` s after our first word."""
+        sent = model()[: round(at * 8000) + 4000]
+        both = np.zeros(len(sent))
+        both[-4000:] = caller(level)[:4000]
+        begun = speech_begins(through(EchoCanceller(8000, mode), sent, line(both)))
+        return begun[0] - at if begun else 9.9
+
+    @pytest.mark.parametrize("level", [0.0, -6.0, -10.0])
+    @pytest.mark.parametrize("at", [1.6, 2.0, 2.9, 4.0, 6.0])
+    def test_a_caller_is_heard_within_300_ms(self, mode: Mode, at: float, level: float) -> None:
+        assert self.heard_after(mode, at, level) < 0.3
+
+    @pytest.mark.parametrize("at", [0.2, 0.5, 0.8, 1.1, 1.4])
+    def test_at_our_first_words_one_who_is_as_loud(self, mode: Mode, at: float) -> None:
+        assert self.heard_after(mode, at, 0.0) < 0.3
+
+
 @pytest.mark.parametrize("rate", [8000, 16000])
 class TestTheSound:
     def test_a_caller_alone_is_not_touched(self, rate: int) -> None:

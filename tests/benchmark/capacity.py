@@ -28,7 +28,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -353,11 +353,11 @@ def process(
                 made.wait()
 
 
-def wait(ready: object) -> None:
-    deadline = time.monotonic() + 20
-    while not ready():  # type: ignore[operator]
+def wait(ready: Callable[[], bool], seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
+    while not ready():
         if time.monotonic() > deadline:
-            raise SystemExit("not ready in 20 s")
+            raise SystemExit(f"not ready in {seconds:.0f} s")
         time.sleep(0.05)
 
 

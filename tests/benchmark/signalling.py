@@ -40,6 +40,8 @@ from gateway.sip.endpoint import Endpoint, Event, Flow, Incoming, Output, Transm
 from gateway.sip.message import Response, parse
 from gateway.sip.transport import Listen, Transport
 
+from .table import Figure, show
+
 HOST = "127.0.0.1"
 US, PEER = (HOST, 5060), ("127.0.0.2", 5060)
 ROUNDS = 7
@@ -196,7 +198,7 @@ async def service(seconds: int, rate: int, folder: Path) -> None:
             "max_calls": 10_000,
             "max_calls_per_second": 10_000,
         },
-        "media": {"listen": HOST, "ports": "10000-31998"},
+        "media": {"listen": HOST, "ports": "10000-31998", "max_lateness": 0},
         "backends": {"stub": backend},
         "agents": {"a": {"backend": "stub"}},
         "records": {"calls": str(folder / "calls.jsonl")},
@@ -217,6 +219,7 @@ async def service(seconds: int, rate: int, folder: Path) -> None:
     calls, good = rate * seconds, ends.count(("caller", 200))
     print(f"service: {rate} calls a second for {seconds} s: sipp ended with {callers.returncode},")
     print(f"  {calls - good} of {calls} lost; CPU a call {cpu / calls * 1e3:.2f} ms;")
+    show([Figure("calls lost in signalling", calls - good, "", 0)])
     print(f"  memory every 5 s, MB: {' '.join(f'{size:.0f}' for size in sizes)}")
 
 
@@ -228,6 +231,7 @@ def main(argv: list[str]) -> int:
     theirs = best(lambda: mail.parsebytes(invite.split(b"\r\n", 1)[1]), 500)
     print(f"parse: {ours:.1f} us an INVITE of {len(invite)} bytes; mail headers {theirs:.1f} us,")
     print(f"  ratio {ours / theirs:.2f}")
+    show([Figure("an INVITE, against the parser of mail headers", ours / theirs, "times")])
     core = best(Core().call, 300) / 1e3
     print(f"core: {core:.2f} ms a call, INVITE to BYE, on the side that is called")
     with tempfile.TemporaryDirectory() as name, (Path(name) / "log").open("w") as file:

@@ -15,7 +15,8 @@ from structlog.testing import capture_logs
 from gateway.call.equipment import Equipment
 from gateway.call.exchange import Destination, Exchange, Party
 from gateway.call.record import Record
-from gateway.call.recording import Recording
+from gateway.call.recorder import Recorder
+from gateway.call.sound_file import WavFile
 from tests.clock import run
 
 PARTY = Party("c-1", Destination("sip:1@h", None, "7", None), None, "1", "pbx", "sdp", "")
@@ -24,10 +25,11 @@ PARTY = Party("c-1", Destination("sip:1@h", None, "7", None), None, "1", "pbx", 
 class Given:
     """Everything that was got, and the order in which it is given back."""
 
-    def __init__(self, fails: str = "") -> None:
+    def __init__(self, recorder: Recorder | None = None, *, fails: str = "") -> None:
         self.back: list[str] = []
         self.record = Record(call_id="c-1", invited_at=0.0)
         exchange = SimpleNamespace(
+            recorder=recorder,
             clock=lambda: 1.0,
             engine=SimpleNamespace(remove=self._gives("leg")),
             ports=SimpleNamespace(release=self._gives("port"), open=lambda now: "a port"),
@@ -43,7 +45,11 @@ class Given:
             close=self._gives("model"), session=SimpleNamespace(usage=usage)
         )
         held.talk = SimpleNamespace(
-            leg="a leg", complete=self._gives("record"), irregularities=lambda: {"late": 2}
+            leg=SimpleNamespace(
+                shield=SimpleNamespace(failure=None, close=lambda: None), leave=lambda now: None
+            ),
+            complete=self._gives("record"),
+            irregularities=lambda: {"late": 2},
         )
         return self
 
@@ -84,34 +90,37 @@ def test_a_fault_in_one_step_stops_no_other(what: str) -> None:
     assert given.back == ["leg", "model", "port", "record"]
 
 
-def test_a_recording_begins_with_the_answer(tmp_path: Path) -> None:
+@pytest.mark.parametrize("answered", [False, True])
+def test_a_recording_begins_with_the_answer(answered: bool, tmp_path: Path) -> None:
     """Of a call that nobody answers there is none, not even an empty file."""
-    for answered in (False, True):
-        given = Given()
-        recording = Recording(tmp_path / "c-1.wav")
-        recording.paused = True
-        given.equipment._recording = recording
-        recording.caller(np.ones(160, np.int16), 8000)
-        if answered:
-            assert given.equipment.record() is recording
-        given.close()
-        assert recording.path.exists() is answered
-        assert given.record.recording == (str(recording.path) if answered else None)
+    given = Given(recorder := Recorder(tmp_path, WavFile, lambda: 1.0))
+    recording = given.equipment._recording = recorder.recording("c-1")
+    recording.caller(np.ones(160, np.int16), 8000)
+    if answered:
+        given.equipment.record()
+    given.close()
+    assert recording.path.exists() is answered
+    assert given.record.recording == (str(recording.path) if answered else None)
+    recorder.close()
 
 
 def test_a_call_that_is_not_recorded() -> None:
     given = Given()
-    assert given.equipment.record() is None
+    given.equipment.record()
+    given.close()
     assert given.record.recording is None
 
 
 def test_a_recording_that_failed_is_told(tmp_path: Path) -> None:
-    given = Given()
-    given.equipment._recording = Recording(tmp_path / "no" / "c-1.wav")
+    """And the record does not name what is not there."""
+    given = Given(recorder := Recorder(tmp_path / "no", WavFile, lambda: 1.0))
+    given.equipment._recording = recorder.recording("c-1")
     given.equipment.record()
     with capture_logs() as logs:
         given.close()
     assert [line["event"] for line in logs] == ["recording_failed"]
+    assert given.record.recording is None
+    recorder.close()
 
 
 def test_a_port() -> None:

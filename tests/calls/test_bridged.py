@@ -109,8 +109,12 @@ def sound(phone: Phone, when: float) -> Samples:
 def likeness(heard: Samples, said: Samples) -> float:
     """How much of what was said is in what was heard, 1 for all of it, wherever it begins."""
     voice, whole = said.astype(float), heard.astype(float)
-    energy = np.convolve(whole**2, np.ones(len(voice)), "valid") * (voice**2).sum()
-    return float((np.correlate(whole, voice, "valid") / np.sqrt(np.maximum(energy, 1))).max())
+    size, places = len(whole) + len(voice), len(whole) - len(voice) + 1
+    spectrum = np.fft.rfft(whole, size) * np.conj(np.fft.rfft(voice, size))  # a sum would take s
+    sums = np.concatenate(([0.0], np.cumsum(whole**2)))
+    energy = (sums[len(voice) :] - sums[:places]) * (voice**2).sum()
+    scores = np.fft.irfft(spectrum, size)[:places] / np.sqrt(np.maximum(energy, 1e6))
+    return float(scores.max())
 
 
 def is_unbroken(phone: Phone) -> bool:

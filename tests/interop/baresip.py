@@ -53,9 +53,11 @@ EVENT = 25.0  # s in which an event must come
 
 
 class Baresip:
-    """A running phone. `events` are all that it reported, oldest first."""
+    """A running phone. `events` are all that it reported, oldest first; it listens for SIP over
+    UDP and TCP at `port`."""
 
-    def __init__(self, program: Program, folder: Path, control: socket.socket) -> None:
+    def __init__(self, program: Program, folder: Path, control: socket.socket, port: int) -> None:
+        self.port = port
         self.events: list[dict[str, Any]] = []
         self._program = program
         self._folder = folder
@@ -145,7 +147,7 @@ def phone(
     (folder / "contacts").touch()
     with running(["baresip", "-4", "-f", str(folder), "-s"], folder, "baresip") as program:
         with _connected(program, control) as connection:
-            yield Baresip(program, folder, connection)
+            yield Baresip(program, folder, connection, sip)
         program.stop()
 
 

@@ -72,7 +72,11 @@ def exchange(
             heard, rate = _CALLS[kind](place.service, inside, to, codec, told)
         if watch.longest < STALL and place.service.late_ticks() == late:
             break
-    record = place.service.record(to)
+    return judged(place, place.service.record(to), heard, rate)
+
+
+def judged(place: Place, record: dict[str, Any], heard: Samples, rate: int) -> Exchange:
+    """Compare all that was heard in the newest call; `heard` by the phone, at that rate in Hz."""
     (caller, model), recorded_rate = read(Path(record["recording"]))
     return Exchange(
         record,

@@ -368,12 +368,38 @@ class TestGarbage:
     def test_a_flood_is_not_looked_at(self) -> None:
         """And a second later the peer is heard again."""
         a, b = ends()
-        hello = a.start(0.0)
+        first, hello = Dtls(OURS, "active", []).start(0.0), a.start(0.0)
+        assert b.receive(first[0], 0.0) != []
+        fragment = bytes.fromhex("16fefd0000000000000009000d 0b0001000003000000000001 00")
         for _ in range(20 * MAX_DATAGRAMS):
-            assert b.receive(b"\x16\xfe\xfd" + bytes(40), 0.0) == []
-        assert b.dropped == 20 * MAX_DATAGRAMS
-        assert b.receive(hello[0], 0.5) == []
-        assert b.receive(hello[0], 1.0) != []
+            assert b.receive(fragment, 0.0) == []
+        assert b.dropped == 19 * MAX_DATAGRAMS + 1
+        assert b.receive(hello[0], 0.9) == []
+        assert b.receive(hello[0], 2.5) != []
+
+    def test_what_is_thrown_away_unread_delays_nothing(self) -> None:
+        """A thousand a second, and the peer's own hello among them again and again."""
+        a, b = ends()
+        link = Link(a, b)
+        link.start()
+        hello = link._way[0][3]
+        other = Dtls(OURS, "active", []).start(0.0)[0]
+        dice = random.Random(5)
+        for n in range(1000):
+            link.now = 100.0 + n / 1000
+            junk = [
+                b"\x16\xfe\xfd" + dice.randbytes(8) + b"\x00\x20" + dice.randbytes(32),
+                bytes.fromhex("15fefd00000000000000000002022f"),
+                dice.randbytes(80),
+                other if n > 25 else b"",
+                hello if n > 25 else b"",
+            ]
+            for end in (a, b):
+                end.receive(junk[n % 5], link.now)
+            link.run(until=0.001)
+            if agree(a, b):
+                break
+        assert link.now < 100.2
 
     def test_a_flood_of_hellos_begins_no_more_than_one_handshake_a_second(self) -> None:
         _, b = ends()

@@ -7,7 +7,7 @@
 // STATISTICS: bytes of sound heard, appends, ms of sound said, connections, as uint64.
 #include "common.h"
 
-enum { MAX_CALLS = 4096, LEAD = 1200, HEAD = 64 };
+enum { MAX_CALLS = 4096, LEAD = 1200, HEAD = 256 };
 
 struct call {
   int socket;
