@@ -133,7 +133,12 @@ class Model:
         """
         if self._connection is None:
             return []
-        self._queue(self._coded(sound), now)
+        data = self._coded(sound)
+        if self.backlog.passes(self._connection.backlog):
+            self.session.append(data)
+            self._flush()
+            return [(len(sound), now)]
+        self._queue(data, now)
         given: list[tuple[int, float]] = []
         while pieces := self.backlog.take(self._connection.backlog):
             self.session.append(b"".join([piece.data for piece in pieces]))
