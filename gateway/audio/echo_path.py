@@ -165,8 +165,9 @@ class EchoPath:
             lag = self.lag  # a caller who speaks while we do has ups and downs, too
         if likeness[lag] > _FOUND and self._sounded > _SOUND:
             self._find(lag, anew=moved or self.verdict != "found")
-        elif self.verdict == "found" and self._empties(_GONE_EMPTY)[self.lag]:
-            self.verdict = "learning"
+        elif self.verdict == "found":  # a caller who speaks while we do hides an echo, at times
+            if self._empties(_GONE_EMPTY)[self.lag]:
+                self.verdict = "learning"
         elif not possible.any() or (likeness.max() < _GONE and self._spoken > _ENOUGH):
             self.verdict = "none"
 

@@ -74,12 +74,14 @@ class Track:
 
     def add(self, samples: Samples, rate: int, at: float) -> None:
         """A piece more; `rate` in Hz, `at` in s."""
-        silent = self._streamed and _is_silent(samples)
         begins = self._last_at is None or at - self._last_at > GAP
-        begins = begins or (not silent and self._still >= STILL)
+        silent = False
+        if self._streamed:
+            silent = _is_silent(samples)
+            begins = begins or (not silent and self._still >= STILL)
+            self._still = self._still + len(samples) / rate if silent else 0.0
         self.incoming.append(Piece(samples, rate, at, begins, silent))
         self._last_at = at
-        self._still = self._still + len(samples) / rate if silent else 0.0
 
     def collect(self, *, final: bool = False) -> None:
         """Lay out what came; `final`: nothing will follow it."""
@@ -224,7 +226,7 @@ class _Converter:
 
 
 def _is_silent(samples: Samples) -> bool:
-    return not len(samples) or not (samples[0] or samples[-1] or samples.any())
+    return not len(samples) or not (samples[0] or samples.any())
 
 
 def _quietest(sound: Samples, length: int, rate: int) -> tuple[int, bool]:

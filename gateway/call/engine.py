@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import math
 import os
 import struct
 import time
@@ -370,6 +371,9 @@ class Ticker(Protocol):
     def start(self, tick: Callable[[float, int], None]) -> None:
         """Call `tick(now, missed)` every 20 ms, `now` in the loop's time."""
 
+    def keep(self) -> None:
+        """Run the tick that is due, if one is: for callbacks that come many at a time."""
+
     def stop(self) -> None:
         """No tick after this."""
 
@@ -383,6 +387,8 @@ class TimerDescriptor:
 
     def __init__(self) -> None:
         self._descriptor: int | None = None
+        self._next = math.inf  # loop time of the next tick, at the latest
+        self._read: Callable[[], None] = lambda: None
 
     def start(self, tick: Callable[[float, int], None]) -> None:
         """Arm the descriptor and let the running loop read it."""
@@ -390,19 +396,29 @@ class TimerDescriptor:
         descriptor = self._descriptor = _timer_descriptor(TICK)
 
         def read() -> None:
-            (due,) = struct.unpack("@Q", os.read(descriptor, 8))
+            try:
+                (due,) = struct.unpack("@Q", os.read(descriptor, 8))
+            except BlockingIOError:  # `keep` was quicker
+                return
+            self._next += due * TICK
             runs = min(due, CATCH_UP)
             for run in range(runs):
                 tick(loop.time(), due - runs if run == 0 else 0)
 
+        self._read, self._next = read, loop.time() + TICK
         loop.add_reader(descriptor, read)
+
+    def keep(self) -> None:
+        """Run the tick that is due, if one is."""
+        if time.monotonic() >= self._next:
+            self._read()
 
     def stop(self) -> None:
         """Close the descriptor."""
         if self._descriptor is not None:
             asyncio.get_running_loop().remove_reader(self._descriptor)
             os.close(self._descriptor)
-            self._descriptor = None
+            self._descriptor, self._next = None, math.inf
 
 
 def _timer_descriptor(interval: float) -> int:

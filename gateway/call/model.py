@@ -131,16 +131,16 @@ class Model:
         Codes are those of the model's own law. Returns what left by now: samples, and when they
         had come.
         """
-        if self._connection is None:
+        if (connection := self._connection) is None:
             return []
         data = self._coded(sound)
-        if self.backlog.passes(self._connection.backlog):
+        if self.backlog.passes(connection.backlog):
             self.session.append(data)
             self._flush()
             return [(len(sound), now)]
-        self._queue(data, now)
+        self._queue(data, now, connection.backlog)
         given: list[tuple[int, float]] = []
-        while pieces := self.backlog.take(self._connection.backlog):
+        while pieces := self.backlog.take(connection.backlog):
             self.session.append(b"".join([piece.data for piece in pieces]))
             self._flush()
             given += [(len(piece.data) // self._sample_bytes, piece.came) for piece in pieces]
@@ -151,12 +151,11 @@ class Model:
             return sound.tobytes()
         return self._law.encode(sound) if self._law else sound.astype("<i2", copy=False).tobytes()
 
-    def _queue(self, data: bytes, now: float) -> None:
+    def _queue(self, data: bytes, now: float, unsent: int) -> None:
         """Let sound wait behind what waits already, and count what is too much."""
-        assert self._connection
         backlog, backend = self.backlog, self.backend
         behind, losses, lost_ms = backlog.behind, backlog.losses, backlog.lost_ms
-        backlog.push(data, now, self._connection.backlog)
+        backlog.push(data, now, unsent)
         backend.behind += backlog.behind - behind
         backend.lost_ms += backlog.lost_ms - lost_ms
         if backlog.losses > losses:  # this is the tick: nothing is logged in it
@@ -179,6 +178,8 @@ class Model:
                 self._connection.send(text)
 
     def _message(self, text: str | bytes) -> None:
+        if self._connection is None:
+            return  # the tick that ran just before this message ended the call
         try:
             self._hear(text)
         except Exception as error:  # a border: the socket that called is not at fault

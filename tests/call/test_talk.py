@@ -15,7 +15,8 @@ from gateway.call.bridge import Action, Bridge, HangUp, Send
 from gateway.call.exchange import Exchange, Party
 from gateway.call.keypad import Keypad
 from gateway.call.model import Backend, Model
-from gateway.call.record import Record
+from gateway.call.record import Appends, Record
+from gateway.call.shield import Shield
 from gateway.call.talk import HOLD_TIMEOUT, Talk, make_bridge, make_line
 from gateway.config import AgentConfig
 from gateway.realtime import events as ev
@@ -120,7 +121,7 @@ class Bench:
             line,
             bridge,
             cast(Model, self.ears),
-            self.port,
+            Shield(self.port),
             self.owner,
             rtp_timeout=rtp_timeout,
         )
@@ -284,12 +285,14 @@ def test_the_deadline_is_that_of_whoever_is_first() -> None:
 def test_what_became_of_the_sound_is_in_the_record() -> None:
     bench = Bench()
     bench.talk.heard(np.zeros(24000, np.int16), 100.0)
+    bench.ears.backlog.push(bytes(72_000), 100.0, 0)
     bench.talk.line.downlink.prepare()
     bench.talk.line.downlink.sent(100.0)
     bench.talk.complete(bench.record)
     assert bench.record.rtp.sent == 1
     assert bench.record.usage.audio_in_s == 1.0
     assert bench.record.usage.audio_out_s == 0.0
+    assert bench.record.appends == Appends(behind=1, lost_ms=1500)
 
 
 class Opened:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any, cast
 
 import pytest
@@ -10,13 +12,16 @@ import pytest
 from gateway.call.ending import Refusal
 from gateway.call.exchange import Destination, Exchange
 from gateway.call.telephone import Telephone
+from gateway.rtp.dtls import Identity
 from gateway.rtp.port import RtpPort
 from gateway.sdp.description import SdpError, parse
+from gateway.sdp.security import Dtls, Encryption, Sdes
 from gateway.sip.address import Via
 from gateway.sip.endpoint import Endpoint
 from gateway.sip.event import (
     Answered,
     Confirmed,
+    Ended,
     Event,
     Flow,
     Incoming,
@@ -46,10 +51,10 @@ class Wire:
     """A SIP core without a network, and what left it."""
 
     codecs = ("PCMA", "PCMU")
-    encryption = "none"
-    identity = None
 
-    def __init__(self, media_address: str | None = None) -> None:
+    def __init__(self, media_address: str | None = None, encryption: Encryption = "none") -> None:
+        self.encryption = encryption
+        self.identity = None if encryption == "none" else IDENTITY
         tokens = iter(range(1, 1000))
         self.media_address = media_address
         self.endpoint = Endpoint(token=lambda: f"t{next(tokens)}")
@@ -107,21 +112,28 @@ def message(start: str, cseq: str, *, to_tag: str = "", body: bytes = b"") -> Re
     return request
 
 
-def called(offer: bytes, *, media_address: str | None = None, port: str = "0.0.0.0") -> Wire:
+def called(
+    offer: bytes,
+    *,
+    media_address: str | None = None,
+    port: str = "0.0.0.0",
+    encryption: Encryption = "none",
+    flow: Flow | None = None,
+) -> Wire:
     """A telephone that rings."""
-    wire = Wire(media_address)
+    wire = Wire(media_address, encryption)
     invite = message("INVITE sip:100@192.0.2.1", "1 INVITE", body=offer)
     wire.act(wire.endpoint.receive(invite.encode(), FLOW, 0.0))
     (incoming,) = wire.events
     assert isinstance(incoming, Incoming)
-    wire.telephone = Telephone(cast(Exchange, wire), wire, incoming.call)
+    wire.telephone = Telephone(cast(Exchange, wire), wire, incoming.call, flow)
     wire.telephone.use(cast(RtpPort, Port(port)), OURS[0])
     return wire
 
 
-def calling(to: Destination = TO) -> Wire:
+def calling(to: Destination = TO, encryption: Encryption = "none") -> Wire:
     """A telephone that calls."""
-    wire = Wire()
+    wire = Wire(encryption=encryption)
     wire.telephone = Telephone(cast(Exchange, wire), wire)
     wire.telephone.use(cast(RtpPort, Port()), OURS[0])
     wire.telephone.call(to, OURS[0])
@@ -297,6 +309,107 @@ class TestCalling:
         wire = calling()
         wire.telephone.hang_up('Q.850;cause=19;text="no_answer"')
         assert wire.events
+
+
+IDENTITY = Identity(datetime(2027, 1, 1, tzinfo=UTC))
+CRYPTO = "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:" + 40 * "A"
+
+
+def shaking(host: str = "192.0.2.7", *more: str) -> bytes:
+    """An offer of DTLS, and whatever else."""
+    lines = [
+        "v=0", "o=- 1 1 IN IP4 192.0.2.7", "s=-", f"c=IN IP4 {host}", "t=0 0",
+        "m=audio 9000 RTP/SAVP 8", f"a=fingerprint:sha-256 {':'.join(32 * ['AB'])}",
+        "a=setup:actpass", *more, "",
+    ]  # fmt: skip
+    return "\r\n".join(lines).encode()
+
+
+class TestEncryption:
+    """What the way of a call says of how its sound is encrypted."""
+
+    @pytest.mark.parametrize(
+        ("host", "remote", "role"),
+        [
+            ("192.0.2.7", "192.0.2.7", "active"),  # RFC 5763 §5
+            ("10.0.0.7", "192.0.2.7", "passive"),  # behind NAT: ours would not arrive
+            ("10.0.0.7", "10.0.0.7", "active"),
+            ("phone.example", "192.0.2.7", "active"),  # the negotiation refuses that
+        ],
+    )
+    def test_who_speaks_first(self, host: str, remote: str, role: str) -> None:
+        wire = called(shaking(host), encryption="optional", flow=Flow("udp", OURS, (remote, 5060)))
+        try:
+            wire.telephone.agree(shaking(host))
+        except SdpError:
+            assert host == "phone.example"
+        else:
+            assert wire.telephone.media
+            assert isinstance(wire.telephone.media.security, Dtls)
+            assert wire.telephone.media.security.role == role
+
+    @pytest.mark.parametrize(("transport", "kind"), [("udp", Dtls), ("tcp", Dtls), ("tls", Sdes)])
+    def test_keys_that_others_read_are_taken_only_where_there_are_no_others(
+        self, transport: str, kind: type
+    ) -> None:
+        both = shaking("192.0.2.7", CRYPTO)
+        flow = Flow(transport, OURS, ("192.0.2.7", 5060))
+        wire = called(both, encryption="optional", flow=flow)
+        wire.telephone.agree(both)
+        assert wire.telephone.media
+        assert isinstance(wire.telephone.media.security, kind)
+
+    @pytest.mark.parametrize(
+        ("target", "kind"),
+        [
+            ("sip:100@192.0.2.7", Dtls),
+            ("sip:100@192.0.2.7;transport=TLS", Sdes),
+            ("sips:100@192.0.2.7", Sdes),
+        ],
+    )
+    def test_the_same_of_those_whom_we_call(self, target: str, kind: type) -> None:
+        wire = calling(replace(TO, target=target), encryption="optional")
+        telephone = wire.telephone
+        assert telephone.receive(Answered(telephone.handle, sdp(), "a"))
+        telephone.agree(shaking("192.0.2.7", CRYPTO))
+        assert telephone.media
+        assert isinstance(telephone.media.security, kind)
+
+    def test_keys_are_of_our_own_dice(self) -> None:
+        (invite,) = calling(encryption="required").requests("INVITE")
+        lines = [line.split()[-1] for line in invite.body.decode().splitlines() if "crypto" in line]
+        assert lines == [
+            f"inline:{b64encode(bytes(n - 1) + bytes([7])).decode()}" for n in (30, 44)
+        ]
+
+    @pytest.mark.parametrize("status", [488, 606])
+    def test_a_refusal_is_tried_once_more_plainly(self, status: int) -> None:
+        wire = calling(encryption="optional")
+        telephone, first = wire.telephone, wire.telephone.handle
+        telephone.receive(Progress(first, 183, sdp(), "a"))
+        assert telephone.retry(Ended(first, "peer", "refused", status, None))
+        assert telephone.handle != first
+        assert list(wire.owners) == [telephone.handle]
+        one, other = wire.requests("INVITE")
+        assert b"a=crypto" in one.body
+        assert b"a=crypto" not in other.body
+        again = Ended(telephone.handle, "peer", "refused", status, None)
+        assert not telephone.retry(again)
+
+    @pytest.mark.parametrize(
+        ("encryption", "ended"),
+        [
+            ("optional", Ended("x", "peer", "refused", 486, None)),
+            ("optional", Ended("x", "us", "cancelled", 488, None)),
+            ("optional", Ended("x", "peer", "hang_up", 488, None)),
+            ("required", Ended("x", "peer", "refused", 488, None)),
+            ("none", Ended("x", "peer", "refused", 488, None)),
+        ],
+    )
+    def test_no_other_end_is(self, encryption: Encryption, ended: Ended) -> None:
+        wire = calling(encryption=encryption)
+        assert not wire.telephone.retry(ended)
+        assert len(wire.requests("INVITE")) == 1
 
 
 class TestRefresh:

@@ -89,7 +89,8 @@ class Monologue:
         sound = babble(self._seconds, self._seed, rate).astype(float)
         sound *= 4000 / np.sqrt(np.mean(sound**2))
         sound[np.arange(len(sound)) % (rate * 5 // 2) > rate * 17 // 8] = 0
-        return np.rint(sound).clip(-32768, 32767).astype("<i2").tobytes()
+        pcm: bytes = np.rint(sound).clip(-32768, 32767).astype("<i2").tobytes()
+        return pcm
 
 
 def caller(seconds: float, *, level: float = 0.0, seed: int = 4) -> Samples:

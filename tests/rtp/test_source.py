@@ -403,3 +403,34 @@ class TestControl:
         rule.signal_control(("198.51.100.77", 7001))
         assert rule.control_target == ("198.51.100.77", 7001)
         assert not rule.accept_control((PHONE[0], 5000))
+
+
+class TestBeforeDecryption:
+    """What is asked of a source where packets are encrypted: it changes nothing."""
+
+    def test_a_locked_source_excludes_all_others(self) -> None:
+        rule = SourceRule("learn", PHONE)
+        assert not rule.excludes(SPRAYER)
+        stream(rule, PHONE, 1)
+        assert rule.excludes(SPRAYER)
+        assert rule.excludes(OTHER_PORT)
+        assert not rule.excludes(PHONE)
+        assert rule.rejected == 2
+
+    def test_a_handshake_comes_from_where_the_signalling_says(self) -> None:
+        rule = SourceRule("learn", PHONE, signalling_host=NAT[0])
+        likely = [PHONE, OTHER_PORT, NAT, SPRAYER]
+        assert [rule.vouches(source) for source in likely] == [True, True, True, False]
+        strict = SourceRule("sdp", PHONE, signalling_host=NAT[0])
+        assert [strict.vouches(source) for source in likely] == [True, False, False, False]
+        stream(rule, OTHER_PORT, 5)
+        assert rule.locked
+        assert [rule.vouches(source) for source in likely] == [False, True, False, False]
+        assert rule.rejected == strict.rejected == 0
+
+    def test_nobody_is_likely_where_no_sound_is_wanted(self) -> None:
+        assert not SourceRule("learn", None).vouches(PHONE)
+
+    def test_neither_is_one_behind_another_nat(self) -> None:
+        """Its media may be the caller's, but anybody could say so."""
+        assert not SourceRule("learn", BEHIND_NAT).vouches(NAT)

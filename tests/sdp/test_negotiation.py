@@ -635,6 +635,18 @@ def secured(encryption: Encryption = "optional") -> Negotiation:
 class TestEncryption:
     """The rules themselves: test_security.py."""
 
+    def test_an_offer_of_what_is_asked_for(self) -> None:
+        """DTLS in place of SDES, or other suites."""
+        rule = Keying("optional", random=bytes, suites=["AES_CM_128_HMAC_SHA1_32"])
+        (line,) = parse(Negotiation(rule).offer(LOCAL)).media
+        assert [it.split()[:2] for it in line.values("crypto")] == [
+            ["1", "AES_CM_128_HMAC_SHA1_32"]
+        ]
+        (line,) = parse(secured().offer(LOCAL, dtls=True)).media
+        assert line.profile == "UDP/TLS/RTP/SAVP"
+        assert line.value("setup") == "actpass"
+        assert list(line.values("crypto")) == []
+
     def test_the_answer_has_the_profile_and_a_key(self) -> None:
         """RFC 4568 §5.1.2."""
         body, media = secured().answer(offer("m=audio 4000 RTP/SAVP 8", CRYPTO), LOCAL)
