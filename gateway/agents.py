@@ -54,6 +54,7 @@ class Trunk:
     trusted: bool | None = None  # None: where its address shows who it is
     accept_transfers: bool = False  # may it move our calls by REFER or Replaces
     transfer_by: Literal["refer", "attended", "bridge"] = "refer"  # how we move its calls
+    inband_digits: bool = False  # do keys come as tones
 
     def is_trusted(self, user: str | None = None) -> bool:
         """Is what its headers say of the caller to be believed? `user`: who authenticated, if any.
@@ -148,6 +149,7 @@ def _trunks(config: Config) -> tuple[Trunk, ...]:
             trunk.trusted,
             trunk.accept_transfers,
             trunk.transfer_by,
+            trunk.inband_digits,
         )
         for name, trunk in config.trunks.items()
     )

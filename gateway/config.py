@@ -161,6 +161,8 @@ class TrunkConfig(Section):
     domain: Annotated[Maybe[Host], Example("provider.example")] = None
     # Where calls and transfers through this trunk go.
     outbound: Annotated[Maybe[CallUri], Example("sip:192.0.2.10:5060")] = None
+    # Do its keys come as tones in the sound (besides events and INFO, which are always understood).
+    inband_digits: bool = False
     # May this peer move our call by REFER or Replaces, within the hosts that are its own.
     accept_transfers: bool = False
     # How an agent's transfer is done. `refer`: the peer calls the target, or we do where it does

@@ -83,6 +83,7 @@ class Downlink:
         self._leaving: list[tuple[int, _Piece]] = []  # timestamps and sound of `packets`
         self._rate = 0
         self._paused = False  # when the sound of this tick was made
+        self._made_at = 0  # its rate, Hz
         self.use(media)
 
     @property
@@ -96,6 +97,9 @@ class Downlink:
 
     def use(self, media: Media) -> None:
         """Take what was agreed."""
+        if self._rate:  # of the law there was
+            self._leaving = [(at, self._sampled(piece)) for at, piece in self._leaving]
+            self._waiting = [self._sampled(piece) for piece in self._waiting]
         self._media = media
         codec = codec_of(media.codec.name)
         ptime = codec.packet_ms(media.ptime)
@@ -120,7 +124,7 @@ class Downlink:
     def prepare(self) -> None:
         """Make the packets that the next tick sends."""
         self._timestamp = (self._timestamp + self._tick_units) & 0xFFFFFFFF
-        self._paused = not self._media.sending
+        self._paused, self._made_at = not self._media.sending, self._rate
         if self._paused:
             return
         if len(self._waiting) < self._pieces:
@@ -165,6 +169,7 @@ class Downlink:
         """Make the packet of 20 ms of sound."""
         kind = self._media.codec.payload_type | (0x80 if self._marker else 0)
         header = HEADER.pack(0x80, kind, self._sequence, self._timestamp, self.ssrc)
+        self._paused, self._made_at = False, self._rate
         self._leaving = [(self._timestamp, _Piece(sound, self._taken))]
         self.packets = [header + payload]
 
@@ -295,19 +300,22 @@ class Downlink:
     def _coded(self, sound: Samples | Codes) -> bytes:
         return sound.tobytes() if is_coded(sound) else self._encoder.encode(sound)
 
+    def _sampled(self, piece: _Piece) -> _Piece:
+        return piece._replace(sound=self._samples(piece.sound))
+
     def _samples(self, sound: Samples | Codes) -> Samples:
         return self.law.decode(sound.tobytes()) if is_coded(sound) else sound
 
     def _tell(self, track: Track) -> None:
         if self._leaving:
             for _, piece in self._leaving:
-                track(self._samples(piece.sound), self._rate)
+                track(self._samples(piece.sound), self._made_at)
         elif self.packets or self._paused or not self._media.sending:  # a key, or nothing
             track(silence(self._frame), self._rate)
 
     def _return(self, echo: Echo, now: float) -> None:
         for _, piece in self._leaving:
-            echo.sent(self._samples(piece.sound), self._rate, now)
+            echo.sent(self._samples(piece.sound), self._made_at, now)
         if not self._leaving:  # a key
             echo.sent(silence(self._frame), self._rate, now)
 

@@ -152,6 +152,8 @@ class Leg:
         """Give the model this, and the far end the report that is due."""
         if len(sound):
             self.listener.heard(sound, now)
+        for digit in self.line.pressed():
+            self.listener.pressed(digit, now)
         if told := self.line.report(now):
             self._control(told)
 

@@ -83,6 +83,7 @@ class Party:
     source_mode: Literal["sdp", "learn"]  # who may send RTP
     instructions: str  # the agent's, filled in
     headers: dict[str, str] = field(default_factory=dict)  # for the record, introduction.py
+    inband_digits: bool = False  # her keys come as tones
 
     @property
     def direction(self) -> Literal["inbound", "outbound"]:

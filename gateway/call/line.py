@@ -27,6 +27,7 @@ from gateway.sdp.negotiation import Media
 from .downlink import Downlink, Start
 from .echo import Echo
 from .record import RtpCounts
+from .tones import Tones
 from .uplink import Uplink
 
 
@@ -46,7 +47,8 @@ class Line:
     `media` is what SDP agreed; `source` says who may send; `playout` holds the model's speech at
     the model's rate; `model_rate` (Hz) and, for G.711, `model_law` are what it listens in.
     `reports` is the call's RTCP; None: there is none. `epoch` is the wall clock's time at 0 of
-    `now`, both in s. `echo` takes our voice out of what the caller returns.
+    `now`, both in s. `echo` takes our voice out of what the caller returns, `tones` hears her keys
+    as sound.
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class Line:
         tracks: Tracks | None = None,
         reports: Reports | None = None,
         echo: Echo | None = None,
+        tones: Tones | None = None,
         epoch: float = 0.0,
     ) -> None:
         self.playout = playout
@@ -73,6 +76,7 @@ class Line:
         self.last_packet_at = now
         self._epoch = epoch
         self._echo = echo
+        self._tones = tones
         self._passed = RtpCounts()  # while the stream was lent
         self._media = media
         self._digits: dict[int, DigitReceiver] = {}  # by payload type
@@ -85,7 +89,7 @@ class Line:
             now=now,
             noise=start.ssrc,
             track=tracks.caller if tracks else None,
-            stages=[echo] if echo else [],
+            stages=[stage for stage in (tones, echo) if stage],
         )
         track = tracks.model if tracks else None
         self.downlink = Downlink(media, playout, start, track, echo)
@@ -159,7 +163,8 @@ class Line:
         if self._source.is_at(packet) and all(it.is_quiet(now) for it in self._digits.values()):
             self._following = self.uplink.succession(packet, now)
             self._followed = source
-        return [digit.digit for digit in pressed if not digit.ended]
+        begun = [digit.digit for digit in pressed if not digit.ended]
+        return self._tones.beside(begun, now) if begun and self._tones else begun
 
     def coded(self, now: float) -> bytes | None:
         """What the model hears since the last call, as it came; None: `hear` it. See uplink.py."""
@@ -171,6 +176,8 @@ class Line:
             digits.handle_timer(now)
         if self._echo:
             self._echo.follow(self.source.target)
+        if self._tones and self.downlink.keys:
+            self._tones.press(now)
         heard = self.uplink.hear(now)
         if not self.uplink.steady:
             self._end_succession()
@@ -186,6 +193,10 @@ class Line:
     def _end_succession(self) -> None:
         self._settle()
         self._following = None
+
+    def pressed(self) -> list[str]:
+        """The digits that were heard as tones since the last call."""
+        return self._tones.take() if self._tones else []
 
     @property
     def delay(self) -> float:

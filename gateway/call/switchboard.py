@@ -104,6 +104,7 @@ class Switchboard:
             to=cleaned(to) or None,
             trunk=trunk.name,
             source_mode=trunk.source,
+            inband_digits=trunk.inband_digits,
             instructions=text,
             headers=caller.headers,
         )
@@ -168,6 +169,7 @@ class Switchboard:
             to=to,
             trunk=trunk.name,
             source_mode=trunk.source,
+            inband_digits=trunk.inband_digits,
             instructions=self._instructions(agent, from_, to, trunk, order.variables),
         )
         self._begin(party, agent)

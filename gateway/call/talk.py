@@ -30,6 +30,7 @@ from .line import Line, Tracks
 from .model import Model
 from .record import Appends, Record
 from .shield import Shield
+from .tones import Tones
 
 HOLD_TIMEOUT = 1800.0  # s without RTP that a call on hold may last (FreeSWITCH's, Asterisk's)
 
@@ -86,7 +87,7 @@ class Talk:
                 self.bridge.appended.add(count, came)
 
     def pressed(self, digit: str, now: float) -> None:
-        """The caller pressed a key: RFC 4733."""
+        """The caller pressed a key: RFC 4733, or a tone."""
         self._press("rtp", digit, now)
 
     def informed(self, digit: str, now: float) -> None:
@@ -211,6 +212,7 @@ def make_line(
         tracks=tracks,
         reports=reports,
         echo=None if echo == "off" else Echo(echo),
+        tones=Tones() if party.inband_digits else None,
         epoch=exchange.wall() - now,
     )
 

@@ -135,7 +135,7 @@ class DigitReceiver:
     def is_quiet(self, now: float) -> bool:
         """Whether `covers` will find nothing, until another event comes."""
         if self._same_clock:
-            return not self._recent
+            return not self._recent and self.deadline is None
         return self.deadline is None and now >= self._blank_until
 
     def _hear(self, code: int, timestamp: int, duration: int, end: bool, now: float) -> list[Digit]:
