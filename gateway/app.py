@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -37,7 +37,8 @@ from .call.sound_file import FORMATS, opus_missing
 from .call.switchboard import Switchboard
 from .config import Config, EchoMode, RecordsConfig
 from .config_backends import BackendConfig, SimulatorConfig
-from .realtime.client import Connector, connect, probe
+from .realtime.client import Connection, Connector, OnClose, OnMessage, connect, probe
+from .realtime.profile import Profile
 from .rtp import dtls
 from .rtp.port import PortPool, RtpPorts
 from .simulator.server import SimulatorServer
@@ -161,7 +162,7 @@ class Gateway:
             act=self.transport.act,
             engine=self.engine,
             ports=self.ports,
-            connect=world.connect,
+            connect=_punctual(world.connect, world.ticker.keep),
             clock=self._loop.time,
             wall=world.wall,
             number=world.number,
@@ -388,6 +389,21 @@ async def _open_simulator(settings: SimulatorConfig, stack: AsyncExitStack) -> s
 
 def _lack(settings: BackendConfig) -> str:
     return settings.lacks or "support in this version"
+
+
+def _punctual(connect: Connector, keep: Callable[[], None]) -> Connector:
+    """Let no tick wait for what servers say: many may say something in the same millisecond."""
+
+    def connected(
+        profile: Profile, on_message: OnMessage, on_close: OnClose
+    ) -> Awaitable[Connection]:
+        def heard(text: str | bytes) -> None:
+            keep()
+            on_message(text)
+
+        return connect(profile, heard, on_close)
+
+    return connected
 
 
 def _codecs(names: Iterable[str]) -> list[str]:

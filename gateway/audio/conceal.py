@@ -35,7 +35,7 @@ _STEP = 0.01  # s, after which one more period is repeated, and all is a fifth q
 _FADE = 0.2  # of its strength that the imagined sound loses in every step but the first
 _LONGEST = 0.06  # s of a gap that are filled
 _REENTRY = 0.004  # s for which the imagined sound lives on, for every step of the gap but one
-_NOTED = 6  # runs of sound that are kept: enough for the history in packets of 10 ms
+NOTED = 6  # runs of sound that are kept: enough for the history in packets of 10 ms
 
 
 class Concealer:
@@ -45,10 +45,15 @@ class Concealer:
         self._rate = rate
         self._step = round(_STEP * rate)
         self._longest = round(_LONGEST * rate)
-        self._heard: deque[Samples] = deque(maxlen=_NOTED)
+        self._heard: deque[Samples] = deque(maxlen=NOTED)
         self._imagined: _Floats | None = None  # what follows the last sound, during a gap
         self._overlap = 0  # samples of it that fade into what ends a short gap
         self._filled = 0  # samples of this gap so far
+
+    @property
+    def in_gap(self) -> bool:
+        """Whether what comes next has to be joined to what was imagined."""
+        return self._imagined is not None
 
     def good(self, samples: Samples) -> Samples:
         """Note sound that arrived; gives it back, joined to the gap that it may end."""

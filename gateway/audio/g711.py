@@ -15,10 +15,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from typing_extensions import TypeIs
 
 from .frame import Samples
 
-_Codes = npt.NDArray[np.uint8]
+Codes = npt.NDArray[np.uint8]  # as on the wire
 _Numbers = npt.NDArray[np.int64]
 
 
@@ -29,11 +30,15 @@ class Codec:
     name: str
     rate: int  # Hz, of the samples
     _samples: Samples  # by code
-    _codes: _Codes  # by sample, as an unsigned 16-bit index
+    _codes: Codes  # by sample, as an unsigned 16-bit index
 
     def encode(self, samples: Samples) -> bytes:
         """One byte a sample."""
-        return self._codes.take(samples.view(np.uint16)).tobytes()
+        return self.codes(samples).tobytes()
+
+    def codes(self, samples: Samples) -> Codes:
+        """The same, as an array."""
+        return self._codes.take(samples.view(np.uint16))
 
     def decode(self, data: bytes) -> Samples:
         """One sample a byte; any bytes of any length are sound."""
@@ -54,6 +59,11 @@ class Codec:
 
     def expect_loss(self, share: float) -> None:
         """Changes nothing: there is nothing to repeat."""
+
+
+def is_coded(sound: Samples | Codes) -> TypeIs[Codes]:
+    """Whether this is sound as on the wire, and no samples."""
+    return sound.dtype == np.uint8
 
 
 def codec(name: str) -> Codec:
@@ -82,7 +92,7 @@ def _alaw_samples() -> Samples:
     return _signed(magnitude, negative=code < 0x80, scale=8)
 
 
-def _ulaw_codes() -> _Codes:
+def _ulaw_codes() -> Codes:
     sample, magnitude = _magnitudes()
     biased = np.minimum((magnitude >> 2) + 33, 0x1FFF)  # the top segment ends at 8,158
     segment = _top_bit(biased) - 5
@@ -90,7 +100,7 @@ def _ulaw_codes() -> _Codes:
     return _inverted(code, 0xFF)
 
 
-def _alaw_codes() -> _Codes:
+def _alaw_codes() -> Codes:
     sample, magnitude = _magnitudes()
     level = magnitude >> 4
     segment = np.maximum(_top_bit(level) - 3, 0)
@@ -104,9 +114,9 @@ def _magnitudes() -> tuple[_Numbers, _Numbers]:
     return sample, np.where(sample < 0, ~sample, sample)
 
 
-def _inverted(code: _Numbers, bits: int) -> _Codes:
+def _inverted(code: _Numbers, bits: int) -> Codes:
     """The code as the wire has it."""
-    wire: _Codes = (code ^ bits).astype(np.uint8)
+    wire: Codes = (code ^ bits).astype(np.uint8)
     return wire
 
 

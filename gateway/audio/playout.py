@@ -24,7 +24,7 @@ import numpy as np
 import pybase64
 
 from .frame import FRAME_MS, Samples, silence
-from .g711 import codec
+from .g711 import Codes, codec, is_coded
 
 START_FRAMES = 2  # speech begins when this much waits, so that one late delta is not heard
 HISTORY = 500  # frames (10 s) of which the heard position is remembered, for the onset
@@ -79,6 +79,14 @@ class _Chunk:
         self.size = max(0, len(self.delta) * 3 // 4 - self.delta[-2:].count("="))
 
 
+@dataclass(slots=True, eq=False)
+class _Taken:
+    """Samples in a row that left the queue, of one part; None: silence."""
+
+    ledger: _Ledger | None
+    count: int
+
+
 class Playout:
     """The queue and the ledger of one call.
 
@@ -89,18 +97,29 @@ class Playout:
     def __init__(self, rate: int, law: str | None = None) -> None:
         self.rate = rate
         self._law = codec(law) if law else None
+        self._codes = False  # hand it out as it came
         self._sample_bytes = 1 if law else 2
         self._frame = rate * FRAME_MS // 1000
         self._ledgers: dict[tuple[str, int], _Ledger] = {}  # parts not heard to their end
         self._encoded: deque[_Chunk] = deque()  # not decoded yet, behind all that is decoded
-        self._decoded: deque[tuple[_Ledger, Samples]] = deque()
-        self._taken: deque[tuple[_Ledger | None, int]] = deque()
+        self._decoded: deque[tuple[_Ledger, Samples | Codes]] = deque()
+        self._taken: deque[_Taken] = deque()
         self._history: deque[tuple[float, Part, int]] = deque(maxlen=HISTORY)
         self._playing = False
         self.decoded = 0  # samples that could be played without decoding more
         self.underruns = 0  # times that the model was late in the middle of a reply
         self.broken = 0  # deltas that were no base64
         self.sent_total = 0  # samples of speech sent in this call
+
+    def use_law(self, name: str | None) -> None:
+        """Hand out the model's own codes from now on where it speaks this law, else samples."""
+        codes = self._law is not None and self._law.name == name
+        if self._law is None or codes == self._codes:
+            return
+        self._codes = codes
+        for index, (ledger, sound) in enumerate(self._decoded):
+            other = self._law.decode(sound.tobytes()) if is_coded(sound) else self._law.codes(sound)
+            self._decoded[index] = ledger, other
 
     def push(self, part: Part, delta: str) -> None:
         """Queue a delta (base64 text). It is counted now and decoded later."""
@@ -128,7 +147,7 @@ class Playout:
     @property
     def idle(self) -> bool:
         """Nothing waits and nothing is on its way: the caller hears silence."""
-        return not (self._encoded or self._decoded) and all(o is None for o, _ in self._taken)
+        return not (self._encoded or self._decoded or any(it.ledger for it in self._taken))
 
     @property
     def speaking(self) -> bool:
@@ -158,18 +177,31 @@ class Playout:
             self._decoded.append((ledger, samples))
             self.decoded += len(samples)
 
-    def take(self, count: int) -> Samples:
+    def take(self, count: int) -> Samples | Codes:
         """Take the next `count` samples (at the model's rate); silence where there is no speech.
 
         Speech begins when START_FRAMES of it wait, or all of it; after the queue ran dry in the
         middle of a reply the same holds again.
         """
-        self._decode_until(max(count, START_FRAMES * self._frame))
-        if not self._playing and self.decoded:
-            self._playing = self.decoded >= START_FRAMES * self._frame or self._all_said()
+        taken = self.next(count)
+        return self._silence(count) if taken is None else taken
+
+    def next(self, count: int) -> Samples | Codes | None:
+        """The same; None: all of it is silence."""
+        least = START_FRAMES * self._frame
+        if self._encoded and self.decoded < max(count, least):
+            self._decode_until(max(count, least))
         if not self._playing:
-            self._taken.append((None, count))
-            return silence(count)
+            self._playing = bool(self.decoded) and (self.decoded >= least or self._all_said())
+            if not self._playing:
+                self._take_down(None, count)
+                return None
+        ledger, samples = self._decoded[0]
+        if len(samples) > count:  # nearly always: a delta has 100 ms and more
+            self._decoded[0] = ledger, samples[count:]
+            self.decoded -= count
+            self._take_down(ledger, count)
+            return samples[:count]
         out = np.concatenate(list(self._pieces(count)))
         if not self.decoded:
             self._playing = False
@@ -183,11 +215,14 @@ class Playout:
         """
         begun: Part | None = None
         while count and self._taken:
-            ledger, size = self._taken.popleft()
-            step = min(size, count)
+            oldest = self._taken[0]
+            step = min(oldest.count, count)
             count -= step
-            if size > step:
-                self._taken.appendleft((ledger, size - step))
+            if oldest.count > step:
+                oldest.count -= step
+            else:
+                self._taken.popleft()
+            ledger = oldest.ledger
             if ledger is None:
                 continue
             if ledger.sent == 0:
@@ -195,7 +230,8 @@ class Playout:
             ledger.sent += step
             self.sent_total += step
             self._history.append((now, ledger.part, ledger.sent))
-            self._forget_if_heard(ledger)
+            if ledger.said:
+                self._forget_if_heard(ledger)
         return begun
 
     def cut(self) -> list[Heard]:
@@ -235,14 +271,19 @@ class Playout:
     def _all_said(self) -> bool:
         return all(ledger.said for ledger in self._ledgers.values())
 
-    def _to_samples(self, data: bytes) -> Samples:
+    def _to_samples(self, data: bytes) -> Samples | Codes:
+        if self._codes:
+            return np.frombuffer(data, np.uint8)
         return self._law.decode(data) if self._law else np.frombuffer(data, dtype="<i2")
+
+    def _silence(self, count: int) -> Samples | Codes:
+        return self._law.codes(silence(count)) if self._law and self._codes else silence(count)
 
     def _decode_until(self, enough: int) -> None:
         while self._encoded and self.decoded < enough:
             self.decode_one()
 
-    def _pieces(self, count: int) -> Iterator[Samples]:
+    def _pieces(self, count: int) -> Iterator[Samples | Codes]:
         """Up to `count` samples from the front, the rest silence, noted in `_taken`."""
         while count and self._decoded:
             ledger, samples = self._decoded.popleft()
@@ -251,8 +292,14 @@ class Playout:
                 self._decoded.appendleft((ledger, rest))
             self.decoded -= len(piece)
             count -= len(piece)
-            self._taken.append((ledger, len(piece)))
+            self._take_down(ledger, len(piece))
             yield piece
         if count:
-            self._taken.append((None, count))
-            yield silence(count)
+            self._take_down(None, count)
+            yield self._silence(count)
+
+    def _take_down(self, ledger: _Ledger | None, count: int) -> None:
+        if self._taken and self._taken[-1].ledger is ledger:
+            self._taken[-1].count += count
+        else:
+            self._taken.append(_Taken(ledger, count))

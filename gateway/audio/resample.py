@@ -15,6 +15,7 @@ would be large).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from math import ceil, gcd
 from typing import NamedTuple
@@ -32,7 +33,7 @@ _HALF_LENGTH = 16  # samples of the lower rate on each side of the filter's cent
 # As arrays, because numpy is slower with numbers.
 _LOWEST, _HIGHEST = np.array(-32768, np.float32), np.array(32767, np.float32)
 _BETA = 7.0  # of Kaiser's window: everything from 1.15 of the edge up is 70 dB down
-_ROW_HZ = 400  # rows of at least 2.5 ms: longer ones multiply more zeros, shorter ones copy more
+ROW_HZ = 400  # rows of at least 2.5 ms: longer ones multiply more zeros, shorter ones copy more
 
 
 class _Filter(NamedTuple):
@@ -70,6 +71,11 @@ class Resampler:
         self._line = np.zeros(self._filter.history, np.float32)
         self._fit(1)
 
+    @property
+    def is_even(self) -> bool:
+        """Between two units: what `push_all` asks of each stream."""
+        return not self._phase
+
     def push(self, samples: Samples) -> Samples:
         """Take the next samples of the stream and give all that can follow them, saturated."""
         up, down, delay, history, row, matrix = self._filter
@@ -103,6 +109,33 @@ class Resampler:
         self._sound = self._product.reshape(-1)
 
 
+def push_all(streams: Sequence[Resampler], block: Samples) -> Samples:
+    """What `push` does, for many streams of one pair of rates at once: a fifth of the work.
+
+    `block` is a row of samples for each stream, every row whole rows of the filter (2.5 ms); so is
+    what comes out. Each stream must be `is_even`.
+    """
+    _, _, delay, history, row, matrix = streams[0]._filter
+    if not delay:
+        return block
+    count, length = block.shape
+    line = np.empty((count, history + length), np.float32)
+    for stream, start in zip(streams, line, strict=True):
+        start[:history] = stream._line[:history]
+    line[:, history:] = block
+    step = line.itemsize
+    windows: _Floats = np.ndarray(
+        (count, length // row, history + row), np.float32, line, 0,
+        (line.strides[0], row * step, step),
+    )  # fmt: skip
+    sound = (windows.reshape(-1, history + row) @ matrix).reshape(count, -1)
+    np.rint(sound, out=sound)
+    sound.clip(_LOWEST, _HIGHEST, out=sound)
+    for stream, end in zip(streams, line[:, length:], strict=True):
+        stream._line[:history] = end
+    return sound.astype(np.int16)
+
+
 @cache
 def _design(source_rate: int, target_rate: int) -> _Filter:
     """The filter of a pair of rates; the times below are in steps of source_rate * up."""
@@ -119,7 +152,7 @@ def _design(source_rate: int, target_rate: int) -> _Filter:
     for phase in range(up):
         taps[phase::up] /= taps[phase::up].sum()  # direct current passes exactly, in each phase
     history = (2 * centre - (down - 1) + up - 1) // up
-    row = ceil(source_rate / _ROW_HZ / down) * down
+    row = ceil(source_rate / ROW_HZ / down) * down
     step = np.arange(1, row // down * up + 1) * down - 1  # where each output of a row looks from
     at = step[None, :] - (np.arange(history + row)[:, None] - history) * up
     matrix = np.where((at >= 0) & (at < len(taps)), taps.take(at, mode="clip"), 0.0)

@@ -16,6 +16,7 @@ talk.py         an answered call: line, bridge and model joined
 engine.py ●     the one 20 ms tick: send, receive, run every line, prepare
 line.py         the caller's end, both ways: who may send, the keys, the counts
 uplink.py       the caller's packets as sound for the model: order, codec, gaps, silence
+together.py     the sound of many calls as one array
 tones.py        keys that come as sound, heard and kept from the model
 echo.py         our own voice, taken out of what the model hears
 transcoder.py   from one codec into another, packet for packet

@@ -37,6 +37,10 @@ class Backlog:
         self._lost = 0  # bytes
         self._is_behind = self._is_losing = False
 
+    def passes(self, unsent: int) -> bool:
+        """Whether sound may go straight to the socket, past `push` and `take`: nothing waits."""
+        return not (unsent or self._pieces or self._is_behind)
+
     def push(self, data: bytes, now: float, unsent: int) -> None:
         """Take sound; `unsent` bytes wait in the socket, as base64."""
         self._pieces.append(Piece(data, now))

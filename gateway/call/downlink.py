@@ -9,6 +9,9 @@ speech, which waits and is not counted.
 
 What leaves is what was counted: the resampler is fed ahead by its delay. That of a codec does not
 count: what it holds back of a reply that is cut short leaves with the silence behind it.
+
+Mostly there is nothing to do but that: then `speech` and `pack` let many calls share it, in
+together.py. What a model says in the line's own G.711 is not decoded: it leaves as it came.
 """
 
 from __future__ import annotations
@@ -21,11 +24,14 @@ import numpy as np
 
 from gateway.audio.codec import codec as codec_of
 from gateway.audio.frame import FRAME_MS, Samples, silence
+from gateway.audio.g711 import Codec as Law
+from gateway.audio.g711 import Codes, is_coded
+from gateway.audio.g711 import codec as law_of
 from gateway.audio.opus import Wishes
 from gateway.audio.playout import Heard, Part, Playout
 from gateway.audio.resample import Resampler
 from gateway.audio.tone import RING_BACK, Signal
-from gateway.rtp.packet import HEADER_BYTES, Packet, encode
+from gateway.rtp.packet import HEADER, HEADER_BYTES, Packet, encode
 from gateway.sdp.negotiation import Media
 
 from .digits import Digits
@@ -46,7 +52,7 @@ class Start:
 class _Piece(NamedTuple):
     """Some sound that is to leave."""
 
-    sound: Samples
+    sound: Samples | Codes
     taken: int  # samples of the playout that are in it: 0, or as long as it is
 
 
@@ -91,6 +97,9 @@ class Downlink:
 
     def use(self, media: Media) -> None:
         """Take what was agreed."""
+        if self._rate:  # of the law there was
+            self._leaving = [(at, self._sampled(piece)) for at, piece in self._leaving]
+            self._waiting = [self._sampled(piece) for piece in self._waiting]
         self._media = media
         codec = codec_of(media.codec.name)
         ptime = codec.packet_ms(media.ptime)
@@ -103,6 +112,11 @@ class Downlink:
         if self._rate != codec.rate:
             self._change(codec.rate)
         self._piece = codec.rate * piece // 1000
+        self._taken = self.playout.rate * FRAME_MS // 1000  # of the playout, in 20 ms
+        self._plain = codec.stateless and ptime == FRAME_MS and media.sending
+        self._silence = self._encoder.encode(silence(self._frame)) if self._plain else b""
+        self._still = False
+        self.playout.use_law(codec.name)
         if not media.sending:  # the stream begins anew after the pause
             self._waiting[:0] = [piece for _, piece in self._leaving]
             self._leaving, self.packets, self._marker = [], [], True
@@ -118,6 +132,47 @@ class Downlink:
         if self._waiting:
             self._pack()
 
+    @property
+    def law(self) -> Law:
+        """Of what is packed by `pack`."""
+        return law_of(self._media.codec.name)
+
+    @property
+    def down(self) -> Resampler:
+        """What brings `speech` to the line's rate."""
+        return self._down
+
+    def speech(self) -> Samples | None:
+        """Do what `prepare` does, as far as it is this call's alone.
+
+        Returns the next 20 ms of the model's speech, to go through `down` and `law` into `pack`;
+        None: all is done.
+        """
+        if not self._plain or self._waiting or self._ring or self.keys:
+            self.prepare()
+            return None
+        self._timestamp = (self._timestamp + self._tick_units) & 0xFFFFFFFF
+        speech = self.playout.next(self._taken)
+        if speech is None:
+            if self._still:
+                self.pack(self._silence, silence(self._frame))
+                return None
+            self._still = True
+            return silence(self._taken)
+        self._still = False
+        if is_coded(speech):
+            self.pack(speech.tobytes(), speech)
+            return None
+        return speech
+
+    def pack(self, payload: bytes, sound: Samples | Codes) -> None:
+        """Make the packet of 20 ms of sound."""
+        kind = self._media.codec.payload_type | (0x80 if self._marker else 0)
+        header = HEADER.pack(0x80, kind, self._sequence, self._timestamp, self.ssrc)
+        self._paused, self._made_at = False, self._rate
+        self._leaving = [(self._timestamp, _Piece(sound, self._taken))]
+        self.packets = [header + payload]
+
     def sent(self, now: float) -> Part | None:
         """The packets left; returns the part of the model's speech that began with them, if any."""
         if self._track:
@@ -126,12 +181,14 @@ class Downlink:
             return None
         if self._echo:
             self._return(self._echo, now)
-        count = len(self.packets)
+        count, taken = len(self.packets), 0
+        for packet in self.packets:
+            self.octets_sent += len(packet) - HEADER_BYTES
+        for _, piece in self._leaving:
+            taken += piece.taken
         self.packets_sent += count
-        self.octets_sent += sum(map(len, self.packets)) - count * HEADER_BYTES
         self._sequence = (self._sequence + count) & 0xFFFF
         self._marker = False
-        taken = sum([piece.taken for _, piece in self._leaving])
         self.packets, self._leaving = [], []
         return self.playout.sent(taken, now)
 
@@ -174,16 +231,22 @@ class Downlink:
         if self._ring:
             self._ring = Signal(RING_BACK, rate)
         self._down = Resampler(self.playout.rate, rate)
+        self.playout.use_law(None)
         self._prime()
 
     def _prime(self) -> None:
         """Feed the resampler ahead by its own delay, so that what leaves is what was counted."""
+        self._still = False
         self._down.reset()
-        self._down.push(self.playout.take(self._down.delay))
+        if self._down.delay:
+            ahead = self.playout.take(self._down.delay)
+            assert not is_coded(ahead)  # that needs no resampling
+            self._down.push(ahead)
 
     def _make(self) -> None:
         """20 ms more of sound, or a key in its place."""
         taken = 0
+        sound: Samples | Codes
         if self._ring:
             sound = self._ring.take(self._frame)
         elif self.keys and self._waiting:  # a packet that has begun is filled up first
@@ -198,8 +261,9 @@ class Downlink:
                 return
             sound = silence(self._frame) if step.sound is None else step.sound
         else:
-            taken = self.playout.rate * FRAME_MS // 1000
-            sound = self._down.push(self.playout.take(taken))
+            taken, self._still = self._taken, False
+            said = self.playout.take(taken)
+            sound = said if is_coded(said) else self._down.push(said)
         if self._piece == self._frame:
             self._waiting.append(_Piece(sound, taken))
         else:
@@ -211,7 +275,7 @@ class Downlink:
         end = self._timestamp + self._tick_units
         while len(self._waiting) >= self._pieces:
             at = (end - len(self._waiting) * self._units) & 0xFFFFFFFF
-            self._leaving.append((at, _joined(self._waiting[: self._pieces])))
+            self._leaving.append((at, self._joined(self._waiting[: self._pieces])))
             del self._waiting[: self._pieces]
         self._encode()
 
@@ -219,31 +283,42 @@ class Downlink:
         payload_type, marker = self._media.codec.payload_type, self._marker
         self.packets = []
         for index, (at, piece) in enumerate(self._leaving):
-            sequence, payload = self._sequence + index, self._encoder.encode(piece.sound)
+            sequence, payload = self._sequence + index, self._coded(piece.sound)
             packet = Packet(payload_type, sequence, at, self.ssrc, payload, marker)
             self.packets.append(encode(packet))
             marker = False
 
+    def _joined(self, pieces: list[_Piece]) -> _Piece:
+        if len(pieces) == 1:
+            return pieces[0]
+        taken = sum([piece.taken for piece in pieces])
+        codes = [piece.sound for piece in pieces if is_coded(piece.sound)]
+        if len(codes) == len(pieces):
+            return _Piece(np.concatenate(codes), taken)
+        return _Piece(np.concatenate([self._samples(piece.sound) for piece in pieces]), taken)
+
+    def _coded(self, sound: Samples | Codes) -> bytes:
+        return sound.tobytes() if is_coded(sound) else self._encoder.encode(sound)
+
+    def _sampled(self, piece: _Piece) -> _Piece:
+        return piece._replace(sound=self._samples(piece.sound))
+
+    def _samples(self, sound: Samples | Codes) -> Samples:
+        return self.law.decode(sound.tobytes()) if is_coded(sound) else sound
+
     def _tell(self, track: Track) -> None:
         if self._leaving:
             for _, piece in self._leaving:
-                track(piece.sound, self._made_at)
+                track(self._samples(piece.sound), self._made_at)
         elif self.packets or self._paused or not self._media.sending:  # a key, or nothing
             track(silence(self._frame), self._rate)
 
     def _return(self, echo: Echo, now: float) -> None:
         for _, piece in self._leaving:
-            echo.sent(piece.sound, self._made_at, now)
+            echo.sent(self._samples(piece.sound), self._made_at, now)
         if not self._leaving:  # a key
             echo.sent(silence(self._frame), self._rate, now)
 
 
 def _silent(piece: _Piece) -> _Piece:
     return _Piece(silence(len(piece.sound)), 0) if piece.taken else piece
-
-
-def _joined(pieces: list[_Piece]) -> _Piece:
-    if len(pieces) == 1:
-        return pieces[0]
-    sound = np.concatenate([piece.sound for piece in pieces])
-    return _Piece(sound, sum(piece.taken for piece in pieces))

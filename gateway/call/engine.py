@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import math
 import os
 import struct
 import time
@@ -27,10 +28,13 @@ from functools import partial
 from typing import Protocol
 
 from gateway.audio.frame import FRAME_MS, Samples
+from gateway.audio.g711 import Codes
 from gateway.audio.playout import Part
 from gateway.rtp.port import RtpPort, RtpPorts
 
+from . import together
 from .digits import Digits
+from .downlink import Downlink
 from .line import Line
 from .relay import Relay, Side
 from .shield import Handshakes, Shield
@@ -45,8 +49,8 @@ CATCH_UP = 2  # ticks at most that run back to back after a delay
 class Listener(Protocol):
     """What a call does with its sound; each runs inside the tick and must be short."""
 
-    def heard(self, samples: Samples, now: float) -> None:
-        """The caller's sound since the last time, at the model's rate."""
+    def heard(self, sound: Samples | Codes, now: float) -> None:
+        """The caller's sound since the last time, at the model's rate or in its law."""
 
     def pressed(self, digit: str, now: float) -> None:
         """The caller pressed a key."""
@@ -77,6 +81,7 @@ class Leg:
         self.shield = shield or Shield(port)
         self.line = line
         self.listener = listener
+        self.budget = 0  # datagrams that it may have read yet in this tick
         self._spoke = False
         self._connected = False
 
@@ -104,12 +109,15 @@ class Leg:
             self._spoke = False
             self.listener.drained(now)
 
-    def prepare(self) -> None:
-        """Make what the next tick sends; time passes while there are no keys for it."""
+    def speech(self) -> Samples | None:
+        """Prepare what the next tick sends, as far as it is this call's alone: see downlink.py.
+
+        Time passes while there are no keys for it.
+        """
         if self.shield.ready:
-            self.line.downlink.prepare()
-        else:
-            self.line.downlink.skip(1)
+            return self.line.downlink.speech()
+        self.line.downlink.skip(1)
+        return None
 
     def _follow(self, keys: Digits, now: float) -> None:
         """Tell how far the keys are."""
@@ -122,9 +130,11 @@ class Leg:
             self.listener.dialled(now)
 
     def receive(self, now: float) -> None:
-        """Read the port empty."""
+        """Take what the port has, and count it against the budget."""
         line = self.line
-        for data, source in self.port.receive():
+        datagrams = self.port.receive()
+        self.budget -= max(1, len(datagrams))
+        for data, source in datagrams:
             opened = self.shield.open(data, source)
             if opened is None:
                 continue
@@ -136,9 +146,12 @@ class Leg:
 
     def append(self, now: float) -> None:
         """Give the model what the caller said since the last time."""
-        samples = self.line.hear(now)
-        if len(samples):
-            self.listener.heard(samples, now)
+        self.deliver(self.line.hear(now), now)
+
+    def deliver(self, sound: Samples | Codes, now: float) -> None:
+        """Give the model this, and the far end the report that is due."""
+        if len(sound):
+            self.listener.heard(sound, now)
         for digit in self.line.pressed():
             self.listener.pressed(digit, now)
         if told := self.line.report(now):
@@ -262,7 +275,7 @@ class Engine:
         """Begin to run a call's sound; its first packet leaves with the next tick."""
         self._legs[leg.port] = leg
         min(self._cohorts, key=len).append(leg)
-        leg.prepare()
+        self._prepare([leg], 0)
 
     def remove(self, leg: Leg) -> bool:
         """Stop running a call's sound; False, and harmless, when it was not running."""
@@ -287,17 +300,40 @@ class Engine:
     def tick(self, now: float, missed: int = 0) -> None:
         """Do 20 ms of work; `missed` ticks before this one are made up for by silence in time."""
         self._ticks += 1
-        legs = list(self._legs.values())
-        self._each(legs, lambda leg: leg.transmit(now))
-        readable = [self._legs[port] for port in self._ports.poll() if port in self._legs]
-        self._each(readable, lambda leg: leg.receive(now))
+        self._each(list(self._legs.values()), lambda leg: leg.transmit(now))
+        self._receive(now)
         self.handshakes.tick(now)
-        due = list(self._cohorts[self._ticks % APPEND_TICKS])
-        self._each(due, lambda leg: leg.append(now))
+        self._append(list(self._cohorts[self._ticks % APPEND_TICKS]), now)
         self._each(self._hungry(), self._decode)
-        self._each(list(self._legs.values()), lambda leg: self._prepare(leg, missed))
+        self._prepare(list(self._legs.values()), missed)
         for joint in list(self._joints):
             joint.replenish()
+
+    def _receive(self, now: float) -> None:
+        """Read every port empty, one datagram of each at a time: mostly there is but one."""
+        legs = self._legs
+        readable = [legs[port] for port in self._ports.poll() if port in legs]
+        for leg in readable:
+            leg.budget = BURST
+        while readable:
+            self._each(readable, lambda leg: leg.receive(now))
+            readable = [
+                legs[port] for port in self._ports.poll() if port in legs and legs[port].budget > 0
+            ]
+
+    def _append(self, legs: list[Leg], now: float) -> None:
+        coded: list[tuple[Leg, bytes]] = []
+
+        def collect(leg: Leg) -> None:
+            heard = leg.line.coded(now)
+            if heard is None:
+                leg.append(now)
+            else:
+                coded.append((leg, heard))
+
+        self._each(legs, collect)
+        sounds = iter(together.heard([(leg.line.uplink, heard) for leg, heard in coded]))
+        self._each([leg for leg, _ in coded], lambda leg: leg.deliver(next(sounds), now))
 
     def _hungry(self) -> list[Leg]:
         waiting = [leg for leg in self._legs.values() if leg.line.playout.undecoded]
@@ -309,11 +345,17 @@ class Engine:
         if self._meter() < self._decode_until:
             leg.line.playout.decode_one()
 
-    @staticmethod
-    def _prepare(leg: Leg, missed: int) -> None:
-        if missed:
-            leg.line.downlink.skip(missed)
-        leg.prepare()
+    def _prepare(self, legs: list[Leg], missed: int) -> None:
+        speeches: list[tuple[Downlink, Samples]] = []
+
+        def begin(leg: Leg) -> None:
+            if missed:
+                leg.line.downlink.skip(missed)
+            if (speech := leg.speech()) is not None:
+                speeches.append((leg.line.downlink, speech))
+
+        self._each(legs, begin)
+        together.prepare(speeches)
 
     def _each(self, legs: Sequence[Leg], step: Callable[[Leg], None]) -> None:
         """Run a step of every call; one that fails is taken off and told, the others go on."""
@@ -331,6 +373,9 @@ class Ticker(Protocol):
     def start(self, tick: Callable[[float, int], None]) -> None:
         """Call `tick(now, missed)` every 20 ms, `now` in the loop's time."""
 
+    def keep(self) -> None:
+        """Run the tick that is due, if one is: for callbacks that come many at a time."""
+
     def stop(self) -> None:
         """No tick after this."""
 
@@ -344,6 +389,8 @@ class TimerDescriptor:
 
     def __init__(self) -> None:
         self._descriptor: int | None = None
+        self._next = math.inf  # loop time of the next tick, at the latest
+        self._read: Callable[[], None] = lambda: None
 
     def start(self, tick: Callable[[float, int], None]) -> None:
         """Arm the descriptor and let the running loop read it."""
@@ -351,19 +398,29 @@ class TimerDescriptor:
         descriptor = self._descriptor = _timer_descriptor(TICK)
 
         def read() -> None:
-            (due,) = struct.unpack("@Q", os.read(descriptor, 8))
+            try:
+                (due,) = struct.unpack("@Q", os.read(descriptor, 8))
+            except BlockingIOError:  # `keep` was quicker
+                return
+            self._next += due * TICK
             runs = min(due, CATCH_UP)
             for run in range(runs):
                 tick(loop.time(), due - runs if run == 0 else 0)
 
+        self._read, self._next = read, loop.time() + TICK
         loop.add_reader(descriptor, read)
+
+    def keep(self) -> None:
+        """Run the tick that is due, if one is."""
+        if time.monotonic() >= self._next:
+            self._read()
 
     def stop(self) -> None:
         """Close the descriptor."""
         if self._descriptor is not None:
             asyncio.get_running_loop().remove_reader(self._descriptor)
             os.close(self._descriptor)
-            self._descriptor = None
+            self._descriptor, self._next = None, math.inf
 
 
 def _timer_descriptor(interval: float) -> int:

@@ -17,10 +17,11 @@ from gateway.audio.frame import Samples
 from gateway.audio.playout import Playout
 from gateway.rtp import rtcp
 from gateway.rtp.dtmf import DigitReceiver
-from gateway.rtp.packet import RtpError, is_rtcp, parse
+from gateway.rtp.packet import Packet, RtpError, is_rtcp, parse
 from gateway.rtp.quality import CODECS, burst_ratio, mos, one_way, rating
 from gateway.rtp.reports import Reports, Sent
 from gateway.rtp.source import Address, SourceRule
+from gateway.rtp.succession import Succession
 from gateway.sdp.negotiation import Media
 
 from .downlink import Downlink, Start
@@ -44,9 +45,10 @@ class Line:
     """The sound of one call.
 
     `media` is what SDP agreed; `source` says who may send; `playout` holds the model's speech at
-    the model's rate, and `model_rate` (Hz) is the rate that the model listens at. `reports` is the
-    call's RTCP; None: there is none. `epoch` is the wall clock's time at 0 of `now`, both in s.
-    `echo` takes our voice out of what the caller returns, `tones` hears her keys as sound.
+    the model's rate; `model_rate` (Hz) and, for G.711, `model_law` are what it listens in.
+    `reports` is the call's RTCP; None: there is none. `epoch` is the wall clock's time at 0 of
+    `now`, both in s. `echo` takes our voice out of what the caller returns, `tones` hears her keys
+    as sound.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class Line:
         playout: Playout,
         *,
         model_rate: int,
+        model_law: str | None = None,
         source: SourceRule,
         start: Start,
         now: float,
@@ -65,7 +68,9 @@ class Line:
         epoch: float = 0.0,
     ) -> None:
         self.playout = playout
-        self.source = source
+        self._source = source
+        self._following: Succession | None = None  # what the next packet is like, most likely
+        self._followed: Address | None = None  # and where it comes from
         self.reports = reports
         self.ignored = 0  # datagrams that are not of this call's sound
         self.last_packet_at = now
@@ -79,6 +84,7 @@ class Line:
         self.uplink = Uplink(
             media,
             model_rate=model_rate,
+            model_law=model_law,
             covers=self._covers,
             now=now,
             noise=start.ssrc,
@@ -95,12 +101,23 @@ class Line:
         return self._media
 
     @property
+    def source(self) -> SourceRule:
+        """Who may send."""
+        return self._source
+
+    @source.setter
+    def source(self, source: SourceRule) -> None:
+        self._end_succession()
+        self._source = source
+
+    @property
     def on_hold(self) -> bool:
         """The caller does not want to hear us (RFC 3264 §8.4, or `c=0.0.0.0`)."""
         return self.uplink.on_hold
 
     def renegotiate(self, media: Media, now: float) -> None:
         """Follow a re-INVITE: the stream may move, change its codec, be held or resumed."""
+        self._end_succession()
         self.source.resignal(media.remote)
         self.last_packet_at = now  # there may have been a reason for the silence so far
         self._media = media
@@ -112,8 +129,15 @@ class Line:
 
     # -- from the caller
 
-    def receive(self, data: bytes, source: tuple[str, int], now: float) -> list[str]:
+    def receive(self, data: bytes, source: Address, now: float) -> list[str]:
         """Take one datagram of this call's port; returns the digits that it pressed."""
+        following = self._following
+        if following is not None and source == self._followed:
+            payload = following.take(data, now)
+            if payload is not None:
+                self.last_packet_at = now
+                self.uplink.follow(payload, now)
+                return []
         if is_rtcp(data):
             self._read_control(data, source, now)
             return []
@@ -122,7 +146,12 @@ class Line:
         except RtpError:
             self.ignored += 1
             return []
-        if not self.source.accept(packet, source, now):
+        return self._judge(packet, source, now)
+
+    def _judge(self, packet: Packet, source: Address, now: float) -> list[str]:
+        """Take a packet that is not simply the next one."""
+        self._settle()
+        if not self._source.accept(packet, source, now):
             self.ignored += 1
             return []
         self.last_packet_at = now
@@ -130,8 +159,16 @@ class Line:
         pressed = keys.receive(packet, now) if keys else []
         if not self.uplink.receive(packet, now) and keys is None:
             self.ignored += 1  # what was never agreed
+        self._following = None
+        if self._source.is_at(packet) and all(it.is_quiet(now) for it in self._digits.values()):
+            self._following = self.uplink.succession(packet, now)
+            self._followed = source
         begun = [digit.digit for digit in pressed if not digit.ended]
         return self._tones.beside(begun, now) if begun and self._tones else begun
+
+    def coded(self, now: float) -> bytes | None:
+        """What the model hears since the last call, as it came; None: `hear` it. See uplink.py."""
+        return self.uplink.coded() if self._following is not None else None
 
     def hear(self, now: float) -> Samples:
         """What the model hears since the last call, at its rate; may be empty."""
@@ -141,7 +178,21 @@ class Line:
             self._echo.follow(self.source.target)
         if self._tones and self.downlink.keys:
             self._tones.press(now)
-        return self.uplink.hear(now)
+        heard = self.uplink.hear(now)
+        if not self.uplink.steady:
+            self._end_succession()
+        return heard
+
+    def _settle(self) -> None:
+        """Have what followed counted, before somebody asks."""
+        if self._following is None or (settled := self._following.settle()) is None:
+            return
+        self._source.settle(settled.packets)
+        self.uplink.settle(settled)
+
+    def _end_succession(self) -> None:
+        self._settle()
+        self._following = None
 
     def pressed(self) -> list[str]:
         """The digits that were heard as tones since the last call."""
@@ -171,6 +222,7 @@ class Line:
         """The RTCP that is due, if any is."""
         if self.reports is None or now < self.reports.deadline:
             return None
+        self._settle()
         stream = self.uplink.reception.stream
         told = self.reports.report(self._sent(), stream, now, self._epoch + now)
         self.downlink.ssrc = self.reports.ssrc  # another one after a conflict
@@ -180,6 +232,7 @@ class Line:
         """The last RTCP: our stream is over."""
         if self.reports is None:
             return None
+        self._settle()
         stream = self.uplink.reception.stream
         return self.reports.bye(self._sent(), stream, now, self._epoch + now)
 
@@ -199,10 +252,12 @@ class Line:
         self._passed.lost += passed.lost
         self.downlink.resume(start)
         self.last_packet_at = now
+        self._end_succession()
         self.uplink.forget(now)
 
     def counts(self) -> RtpCounts:
         """What became of the packets, for the record."""
+        self._settle()
         reorder, reception = self.uplink.reorder, self.uplink.reception
         return RtpCounts(
             sent=self.downlink.packets_sent + self._passed.sent,

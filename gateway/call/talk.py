@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from typing import Literal, Protocol
 
 from gateway.audio.frame import Samples
+from gateway.audio.g711 import Codes
 from gateway.audio.playout import Part, Playout
 from gateway.config import AgentConfig
 from gateway.rtp.reports import Reports
@@ -79,7 +80,7 @@ class Talk:
         self._begun = True
         self.line.last_packet_at = now
 
-    def heard(self, samples: Samples, now: float) -> None:
+    def heard(self, samples: Samples | Codes, now: float) -> None:
         """Give the model the caller's sound."""
         if self._begun:
             for count, came in self._model.append(samples, now):
@@ -197,16 +198,20 @@ def make_line(
     reports = Reports(
         start.ssrc, exchange.token(), media.codec.clock_rate, lambda: number(32) / 2**32, now
     )
+    echo = exchange.echo
+    if echo == "auto" and profile.input.law == media.codec.name:
+        echo = "off"  # G.711 that the model takes as it is stays as it is
     return Line(
         media,
         Playout(profile.output.rate, profile.output.law),
         model_rate=profile.input.rate,
+        model_law=profile.input.law,
         source=SourceRule(party.source_mode, media.remote, signalling_host=party.signalling_host),
         start=start,
         now=now,
         tracks=tracks,
         reports=reports,
-        echo=None if exchange.echo == "off" else Echo(exchange.echo),
+        echo=None if echo == "off" else Echo(echo),
         tones=Tones() if party.inband_digits else None,
         epoch=exchange.wall() - now,
     )

@@ -10,10 +10,15 @@ waveform; what was not sent is silence, or the noise that the far end described 
 
 A stream may change its codec at any packet, and with it its clock and the rate of its sound. The
 stages are tones.py and echo.py, in the calls that have them.
+
+Nearly all packets follow the one before exactly, and in G.711 what they hold needs no decoder of
+their own: they are kept as they came (`follow`), so that the sound of many callers goes through
+tables and filter as one (`coded`, together.py), or to a model that hears G.711 as it is.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
@@ -23,12 +28,15 @@ from gateway.audio.codec import Codec, Decoder
 from gateway.audio.codec import codec as codec_of
 from gateway.audio.comfort_noise import ComfortNoise
 from gateway.audio.comfort_noise import parse as parse_noise
-from gateway.audio.conceal import Concealer
+from gateway.audio.conceal import NOTED, Concealer
 from gateway.audio.frame import FRAME_MS, AudioError, Samples, silence
+from gateway.audio.g711 import Codec as Law
+from gateway.audio.g711 import codec as law_of
 from gateway.audio.resample import Resampler
 from gateway.rtp.packet import Packet
 from gateway.rtp.reception import Reception
 from gateway.rtp.reorder import Gap, Reorder
+from gateway.rtp.succession import Settled, Succession
 from gateway.sdp.negotiation import Media
 
 # s without audio after which the clock fills in, all of it at once: so a server that ends a turn by
@@ -61,7 +69,11 @@ class _Voice:
 
 
 class Uplink:
-    """One call's. `model_rate` (Hz) is what the model listens at; `track` records the caller."""
+    """One call's. `track` records the caller.
+
+    `model_rate` (Hz) is what the model listens at; `model_law` the SDP name of its codec where that
+    is G.711, None where it is PCM.
+    """
 
     def __init__(
         self,
@@ -70,12 +82,14 @@ class Uplink:
         model_rate: int,
         covers: Covers,
         now: float,
+        model_law: str | None = None,
         noise: int = 0,
         track: Track | None = None,
         stages: Sequence[Stage] = (),
     ) -> None:
         self.deaf = False  # the model hears silence instead of the caller
-        self._model_rate = model_rate
+        self.model_rate = model_rate
+        self._model_law = model_law
         self._covers = covers
         self._track = track
         self._stages = stages
@@ -88,6 +102,8 @@ class Uplink:
         self.reorder = Reorder(self._codec.clock_rate)
         self._voices: dict[int, _Voice] = {}
         self._voice = self._speak(self._codec.rate)
+        self._coded: list[bytes] = []  # payloads that followed, before anything in `_heard`
+        self._past: deque[bytes] = deque(maxlen=NOTED)  # those that were given to the model
         self._heard: list[Samples] = []  # of the present voice, not given to the model yet
         self._ready: list[Samples] = []  # of voices before, at the model's rate
         self._last_audio_at = now
@@ -103,6 +119,7 @@ class Uplink:
 
     def use(self, media: Media, now: float) -> None:
         """Take what was agreed, and note when the call is held and resumed."""
+        self._decode_coded()
         self._codecs = {pt: codec_of(it.name) for pt, it in media.accepted.items()}
         self._decoders.clear()  # a payload type may mean something else now
         self._noises = media.noise
@@ -113,6 +130,7 @@ class Uplink:
 
     def receive(self, packet: Packet, now: float) -> bool:
         """Take a packet of the caller's; False for a payload type that is no sound of hers."""
+        self._decode_coded()
         codec = self._codecs.get(packet.payload_type)
         units = 0  # what is no speech has a place in the sequence, but takes no time
         if codec is not None:
@@ -128,8 +146,77 @@ class Uplink:
             self._hear(ordered, now)
         return codec is not None or packet.payload_type in self._noises
 
+    def succession(self, packet: Packet, now: float) -> Succession | None:
+        """What may `follow` this packet, which was received just now; None: nothing."""
+        codec = self._codecs.get(packet.payload_type)
+        units = len(packet.payload)
+        if (
+            codec is None
+            or not codec.stateless
+            or not units
+            or self._held_since is not None
+            or self._filled
+            or self._voice.concealer.in_gap
+            or not self.reorder.is_at(packet, units)
+            or not self.reception.is_at(packet)
+        ):
+            return None
+        return Succession(packet, units, codec.clock_rate, self.reception.jitter, now)
+
+    def follow(self, payload: bytes, now: float) -> None:
+        """Take the payload of a packet of a `succession`."""
+        self._coded.append(payload)
+        self._last_audio_at = now
+
+    @property
+    def steady(self) -> bool:
+        """Whether what was a succession goes on: the clock has filled nothing in."""
+        return not self._filled
+
+    def settle(self, settled: Settled) -> None:
+        """Count what followed."""
+        self.reception.settle(settled)
+        self.reorder.settle(settled)
+
+    @property
+    def law(self) -> Law:
+        """The codec of what is `coded`."""
+        return law_of(self._codec.name)
+
+    @property
+    def up(self) -> Resampler:
+        """What brings it to the model's rate."""
+        return self._voice.up
+
+    def coded(self) -> bytes | None:
+        """What the model hears since the last time, as it came; None: `hear` it.
+
+        Whoever takes it brings it to the model's rate by `up`, and records it.
+        """
+        if not self._coded or self._heard or self._ready or self._stages or self.deaf:
+            return None
+        coded, self._coded = self._coded, []
+        self._past.extend(coded)
+        return b"".join(coded)
+
+    def record(self, samples: Samples) -> None:
+        """Record what was `coded`."""
+        if self._track:
+            self._track(samples, self._voice.rate)
+
+    @property
+    def straight(self) -> bool:
+        """Whether the model hears what was `coded` as it is."""
+        return self._model_law == self._codec.name
+
+    @property
+    def recorded(self) -> bool:
+        """Whether somebody records it."""
+        return self._track is not None
+
     def hear(self, now: float) -> Samples:
         """What the model hears since the last call, at its rate; may be empty."""
+        self._decode_coded()
         if ordered := self.reorder.handle_timer(now):
             self._hear(ordered, now)
         self._fill_by_clock(now)
@@ -144,6 +231,7 @@ class Uplink:
         """What came until now was for others; the stream goes on from here."""
         self._last_audio_at = now
         self._filled = 0
+        self._coded.clear()
         self._heard.clear()
         self._ready.clear()
         before, self.reorder = self.reorder, Reorder(self._codec.clock_rate)
@@ -154,7 +242,7 @@ class Uplink:
 
     def _speak(self, rate: int) -> _Voice:
         if rate not in self._voices:
-            self._voices[rate] = _Voice(rate, self._model_rate)
+            self._voices[rate] = _Voice(rate, self.model_rate)
         return self._voices[rate]
 
     def _change(self, codec: Codec, now: float) -> None:
@@ -168,6 +256,18 @@ class Uplink:
             self._filled = self._filled * codec.rate // before.rate
             self._owed = self._owed * codec.rate // before.rate
         self._codec = codec
+
+    def _decode_coded(self) -> None:
+        """Go the long way from here, with what came by the short one."""
+        if not (self._past or self._coded):
+            return
+        law, concealer = self.law, self._voice.concealer
+        for payload in self._past:
+            concealer.good(law.decode(payload))
+        self._past.clear()
+        coded, self._coded = self._coded, []
+        for payload in coded:
+            self._add(concealer.good(law.decode(payload)))
 
     def _convert(self, now: float) -> None:
         """Bring what was heard through the stages and to the model's rate."""

@@ -8,5 +8,6 @@ events.py          the door: JSON text in and out, tolerant in, exact out
 profile.py         what differs from one provider to the next
 responses.py       one response at a time
 session.py         one session: its settings, its rules, what it used
+framing.py         frames cut out of a server's bytes
 client.py ●        the WebSocket under it
 """

@@ -1,7 +1,9 @@
 """The WebSocket to a Realtime server: RFC 6455 by websockets' sans-I/O protocol.
 
 Shell. An asyncio.Protocol around it, so that a send is a plain call from the media tick and
-no connection has a task. Compression is off: sound does not compress. A ping goes out every
+no connection has a task. What is most of the bytes, whole text frames, is cut out of the stream
+here (framing.py) and never comes to the protocol's parser; aiofastnet carries the bytes, at half
+the cost of asyncio's own TLS. Compression is off: sound does not compress. A ping goes out every
 20 s; a connection is given up when nothing at all was received for 60 s, for some servers
 answer pings late or never. Left out on purpose: proxies, redirects, reconnecting.
 
@@ -17,11 +19,12 @@ import logging
 import re
 import ssl
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from ipaddress import ip_address
 from socket import IPPROTO_TCP, TCP_NOTSENT_LOWAT
-from typing import Literal, Protocol
+from typing import Literal, Protocol, cast
 
+import aiofastnet
 import msgspec
 from websockets.client import ClientProtocol
 from websockets.exceptions import InvalidStatus
@@ -29,11 +32,13 @@ from websockets.frames import Close, Frame, Opcode
 from websockets.protocol import State
 from websockets.uri import parse_uri
 
+from .framing import Frames
 from .profile import Profile
 
 OPEN_WITHIN = 5.0  # s, from the name's lookup to the server's 101
 PING_EVERY = 20.0  # s
 SILENCE = 60.0  # s without a byte from the server
+RECORD = 16 * 1024  # bytes of the longest record of TLS: what it may keep to itself
 UNSENT = 16 * 1024  # bytes that the system takes and has not sent; else it takes minutes of sound
 CLOSE_WITHIN = 1.0  # s, from our close frame to the end of the connection, whatever the server does
 MAX_MESSAGE = 16 * 2**20  # bytes
@@ -113,7 +118,17 @@ async def connect(
     socket = WebSocket(profile, on_message, on_close)
     try:
         async with asyncio.timeout(timeout):
-            await _open(socket, uri.host, uri.port, context)
+            await aiofastnet.create_connection(
+                asyncio.get_running_loop(),
+                lambda: socket,
+                uri.host,
+                uri.port,
+                ssl=context,
+                ssl_shutdown_timeout=CLOSE_WITHIN if context else None,
+                ssl_incoming_bio_size=2 * RECORD if context else None,
+                ssl_outgoing_bio_size=RECORD if context else None,
+                happy_eyeballs_delay=None if _is_address(uri.host) else 0.25,
+            )
             await socket.opened
     except BaseException as error:
         socket.abort()
@@ -122,32 +137,6 @@ async def connect(
         raise
     socket.start()
     return socket
-
-
-async def _open(socket: WebSocket, host: str, port: int, tls: ssl.SSLContext | None) -> None:
-    """TCP, then TLS on top: who has both transports knows what waits in each."""
-    loop = asyncio.get_running_loop()
-    below, _ = await loop.create_connection(
-        lambda: asyncio.Protocol() if tls else socket,
-        host,
-        port,
-        happy_eyeballs_delay=None if _is_address(host) else 0.25,
-    )
-    below.get_extra_info("socket").setsockopt(IPPROTO_TCP, TCP_NOTSENT_LOWAT, UNSENT)
-    if tls is None:
-        return
-    try:
-        if below.is_closing():
-            raise ConnectionResetError
-        above = await loop.start_tls(
-            below, socket, tls, server_hostname=host, ssl_shutdown_timeout=CLOSE_WITHIN
-        )
-    except BaseException:
-        below.abort()
-        raise
-    assert above
-    socket.below = below
-    socket.connection_made(above)
 
 
 def _is_address(host: str) -> bool:
@@ -188,10 +177,10 @@ class WebSocket(asyncio.Protocol):
         self._on_message, self._on_close = on_message, on_close
         self._protocol = ClientProtocol(parse_uri(profile.url), max_size=MAX_MESSAGE, logger=_quiet)
         self._transport: asyncio.Transport | None = None
-        self.below: asyncio.Transport | None = None  # TCP's, where `_transport` is TLS's
         self._started = False  # connect() has returned
         self._closed = False  # by us, or told to on_close
-        self._inbox: deque[Frame | Close] = deque()
+        self._incoming = Frames(MAX_MESSAGE)
+        self._inbox: deque[bytes | Frame | Close] = deque()  # bytes: a whole message
         self._fragments: list[bytes | bytearray | memoryview] = []  # of the message that is coming
         self._heard_at = 0.0  # loop time
         self._timer: asyncio.TimerHandle | None = None
@@ -220,8 +209,7 @@ class WebSocket(asyncio.Protocol):
     @property
     def backlog(self) -> int:
         """Bytes that the network has not taken yet."""
-        waiting = (it.get_write_buffer_size() for it in (self._transport, self.below) if it)
-        return sum(waiting)
+        return self._transport.get_write_buffer_size() if self._transport else 0
 
     async def wait_closed(self) -> None:
         """Wait until the TCP connection has ended."""
@@ -246,8 +234,9 @@ class WebSocket(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """TCP, and TLS, are up: ask for the WebSocket."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)
+        opened = transport.get_extra_info("socket")
+        opened.setsockopt(IPPROTO_TCP, TCP_NOTSENT_LOWAT, UNSENT)
         request = self._protocol.connect()
         request.headers["User-Agent"] = "gateway"
         for name, value in self._profile.headers:
@@ -258,8 +247,14 @@ class WebSocket(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Bytes of the handshake's answer, or of frames."""
         self._heard_at = self._loop.time()
-        self._protocol.receive_data(data)
-        self._act()
+        for part, is_message in self._incoming.feed(data):
+            if not is_message:
+                self._protocol.receive_data(part)
+                self._act()
+            elif self._started and not (self._closed or self._inbox):
+                self._on_message(part)
+            else:
+                self._receive([part])
 
     def eof_received(self) -> None:
         """The server will send no more."""
@@ -303,11 +298,13 @@ class WebSocket(asyncio.Protocol):
         self._started = True
         self._receive([])
 
-    def _receive(self, frames: list[Frame | Close]) -> None:
+    def _receive(self, frames: Sequence[bytes | Frame | Close]) -> None:
         if not self._closed:
             self._inbox.extend(frames)
         while self._started and self._inbox:
             match self._inbox.popleft():
+                case bytes() as message:
+                    self._on_message(message)
                 case Close() as close:
                     self._end(close)
                 case Frame(opcode=Opcode.CLOSE):

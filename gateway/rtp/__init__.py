@@ -2,6 +2,7 @@
 
 packet.py     12 bytes of header and what follows, in and out; modular arithmetic
 source.py     whose packets are the caller's, and where ours go
+succession.py packets that simply follow: the short way past all three judges
 reorder.py    packets in order, missing time named
 reception.py  loss and jitter as RFC 3550 counts them
 rtcp.py       reports and goodbyes, in and out

@@ -142,6 +142,12 @@ class DigitReceiver:
                 return True
         return False
 
+    def is_quiet(self, now: float) -> bool:
+        """Whether `covers` will find nothing, until another event comes."""
+        if self._same_clock:
+            return not self._recent and self.deadline is None
+        return self.deadline is None and now >= self._blank_until
+
     def _hear(self, code: int, timestamp: int, duration: int, end: bool, now: float) -> list[Digit]:
         event = self._last
         if event is None or not self._is_of(code, timestamp, event):

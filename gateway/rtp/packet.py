@@ -9,9 +9,9 @@ from __future__ import annotations
 import struct
 from typing import NamedTuple
 
-_HEADER = struct.Struct("!BBHII")
+HEADER = struct.Struct("!BBHII")  # of a packet without CSRCs and extensions
 _new = tuple.__new__
-HEADER_BYTES = _HEADER.size
+HEADER_BYTES = HEADER.size
 
 MAX_DROPOUT = 3000  # packets ahead of the last one that still continue a stream, RFC 3550 A.1
 MAX_MISORDER = 100  # packets behind it that do
@@ -34,7 +34,7 @@ def parse(data: bytes) -> Packet:
     """Read a datagram. Raises RtpError, and nothing else, where its lengths contradict it."""
     if len(data) < HEADER_BYTES:
         raise RtpError("shorter than a header")
-    flags, kind, sequence, timestamp, ssrc = _HEADER.unpack_from(data)
+    flags, kind, sequence, timestamp, ssrc = HEADER.unpack_from(data)
     payload = data[HEADER_BYTES:] if flags == 0x80 else _payload(flags, data)
     # Past the named tuple's own __new__, which costs a third of this function.
     return _new(Packet, (kind & 0x7F, sequence, timestamp, ssrc, payload, kind > 0x7F))
@@ -61,7 +61,7 @@ def encode(packet: Packet) -> bytes:
     """Write a packet. Sequence and timestamp are taken modulo 2^16 and 2^32."""
     payload_type, sequence, timestamp, ssrc, payload, marker = packet
     kind = payload_type | 0x80 if marker else payload_type
-    return _HEADER.pack(0x80, kind, sequence & 0xFFFF, timestamp & 0xFFFFFFFF, ssrc) + payload
+    return HEADER.pack(0x80, kind, sequence & 0xFFFF, timestamp & 0xFFFFFFFF, ssrc) + payload
 
 
 def is_rtcp(data: bytes) -> bool:

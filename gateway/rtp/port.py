@@ -35,6 +35,7 @@ Address = tuple[str, int]
 
 MAX_DATAGRAM = 2048  # bytes: more than any link's RTP; a longer one is dropped
 MAX_BATCH = 64  # datagrams read from a port at once, so that a flood at one call spares the others
+MAX_QUEUED = 4096  # more than any socket's buffer holds
 MAX_CONTROL = 8  # of RTCP's own port; a call has one in several seconds
 QUIET = 30.0  # s
 LONGEST_QUARANTINE = 600.0  # s
@@ -102,6 +103,7 @@ class Port:
         self.control_waits = False  # the epoll saw something at RTCP's port
         self._everywhere = self.address[0] in ("0.0.0.0", "::")
         self._connected: Address | None = None
+        self._before: list[tuple[bytes, Address]] = []  # came before it was connected
 
     def fileno(self) -> int:
         return self._socket.fileno()
@@ -113,21 +115,29 @@ class Port:
 
     def send(self, data: bytes, target: Address) -> bool:
         """Hand a datagram to the kernel; False where it does not take it."""
-        # A refusal of an earlier datagram is reported in place of this one, which is not
-        # sent then: so it is tried again, once.
-        for _ in range(2):
-            try:
-                if target == self._connected:
-                    self._socket.send(data)
-                else:
-                    self._socket.sendto(data, target)
-                return True
-            except ConnectionRefusedError:
-                self.refused += 1
-            except OSError:
-                break
-        self.failed += 1
-        return False
+        try:
+            self._send(data, target)
+        except ConnectionRefusedError:
+            # Of an earlier datagram; it is reported in place of this one, which was not sent.
+            self.refused += 1
+        except OSError:
+            self.failed += 1
+            return False
+        else:
+            return True
+        try:
+            self._send(data, target)
+        except OSError as error:
+            self.refused += isinstance(error, ConnectionRefusedError)
+            self.failed += 1
+            return False
+        return True
+
+    def _send(self, data: bytes, target: Address) -> None:
+        if target == self._connected:
+            self._socket.send(data)
+        else:
+            self._socket.sendto(data, target)
 
     def send_control(self, data: bytes, target: Address) -> bool:
         """The same from RTCP's own port, for a peer that has one, too."""
@@ -141,14 +151,34 @@ class Port:
     def receive(self) -> list[tuple[bytes, Address]]:
         """All that is there now, at most 64 datagrams, each with its source.
 
-        After them up to 8 of RTCP's own port, where the pool saw that there are any.
+        Of a connected port it is one: mostly there is no other, and to ask costs as much again. The
+        pool says it once more if there is. After them up to 8 of RTCP's own port, where the
+        pool saw that there are any.
         """
-        datagrams = self._read(self._socket, MAX_BATCH)
+        if self._before:
+            datagrams, self._before = self._before, []
+        elif self._connected is None:
+            datagrams = self._read(self._socket, MAX_BATCH)
+        else:
+            datagrams = self._read_connected(self._connected)
         if self.control_waits:
             self.control_waits = False
             control = self._read(self._control, MAX_CONTROL)
             datagrams += [datagram for datagram in control if is_rtcp(datagram[0])]
         return datagrams
+
+    def _read_connected(self, source: Address) -> list[tuple[bytes, Address]]:
+        try:
+            data = self._socket.recv(MAX_DATAGRAM + 1)
+        except ConnectionRefusedError:
+            self.refused += 1
+        except OSError:  # nothing
+            pass
+        else:
+            if len(data) <= MAX_DATAGRAM:
+                return [(data, source)]
+            self.oversized += 1
+        return []
 
     def _read(self, opening: socket.socket, limit: int) -> list[tuple[bytes, Address]]:
         datagrams: list[tuple[bytes, Address]] = []
@@ -182,6 +212,7 @@ class Port:
             self.failed += 1
             self.disconnect()
         else:
+            self._before = self._read(self._socket, MAX_QUEUED)  # whose it is nobody knows later
             self._connected = target
 
     def disconnect(self) -> None:

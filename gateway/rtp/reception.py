@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from .packet import MAX_DROPOUT, MAX_MISORDER, Packet, sequence_delta, timestamp_delta
+from .succession import Settled
 
 
 class Stream(NamedTuple):
@@ -67,6 +68,28 @@ class Reception:
         """Go on at another clock rate (Hz): the payload type changed. RFC 7160 §4."""
         self._jitter *= clock_rate / self._clock_rate
         self._clock_rate, self._timestamp = clock_rate, None
+
+    @property
+    def jitter(self) -> float:
+        """RFC 3550 §A.8, in timestamp units."""
+        return self._jitter
+
+    def is_at(self, packet: Packet) -> bool:
+        """Whether this packet of sound is the newest."""
+        return (
+            self._next == (packet.sequence + 1) & 0xFFFF
+            and self._timestamp == packet.timestamp
+            and self._ssrc == packet.ssrc
+        )
+
+    def settle(self, settled: Settled) -> None:
+        """Count packets of sound that were next, after one that it `is_at`."""
+        self.received += settled.packets
+        self._expected += settled.packets
+        self._next = (self._next + settled.packets) & 0xFFFF
+        assert self._timestamp is not None
+        self._timestamp = (self._timestamp + settled.samples) & 0xFFFFFFFF
+        self._arrival, self._jitter = settled.arrival, settled.jitter
 
     def receive(self, packet: Packet, samples: int, now: float) -> None:
         """Count a packet of the locked source.

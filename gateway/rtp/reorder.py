@@ -28,6 +28,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from .packet import MAX_DROPOUT, MAX_MISORDER, Packet, sequence_delta, timestamp_delta
+from .succession import Settled
 
 HOLDS = (0.02, 0.06, 0.1)  # s
 LATE = 3  # packets too late for the second hold, within
@@ -95,6 +96,22 @@ class Reorder:
             self._arrival = now
             return [packet]
         return self._deliver(packet, samples, now)
+
+    def is_at(self, packet: Packet, samples: int) -> bool:
+        """Whether this packet was the newest, in its place, and nothing is missing before it."""
+        return (
+            self._next == (packet.sequence + 1) & 0xFFFF
+            and self._expected == (packet.timestamp + samples) & 0xFFFFFFFF
+            and self._ssrc == packet.ssrc
+            and not (self._held or self._skipped)
+        )
+
+    def settle(self, settled: Settled) -> None:
+        """Take note of packets that were next, each in its time, after one that it `is_at`."""
+        assert self._expected is not None
+        self._next = (self._next + settled.packets) & 0xFFFF
+        self._expected = (self._expected + settled.samples) & 0xFFFFFFFF
+        self._arrival = settled.arrival
 
     def handle_timer(self, now: float) -> list[Packet | Gap]:
         """Give up every hole that has been open for too long."""

@@ -163,6 +163,20 @@ class SourceRule:
         self.rejected += 1
         return False
 
+    def is_at(self, packet: Packet) -> bool:
+        """Whether this packet is the newest of the locked source."""
+        return (
+            self.locked
+            and packet.sequence == self._sequence
+            and packet.ssrc == self._ssrc
+            and self._next is None
+        )
+
+    def settle(self, packets: int) -> None:
+        """Take note of so many packets of the locked source that were next."""
+        self._sequence = (self._sequence + packets) & 0xFFFF
+        self._next = None
+
     def excludes(self, source: Address) -> bool:
         """Whether nothing from there is the caller's, whatever it holds: before it is decrypted."""
         if not self.locked or source == self._source:

@@ -146,3 +146,16 @@ def test_nothing_is_out_of_order_and_everything_is_accounted_for(
     given_out = sum(len(it.data) for it in out)
     lost = sum(size for size, _ in steps) - given_out
     assert backlog.lost_ms == lost * 1000 // 8000
+
+
+def test_sound_goes_straight_to_a_socket_only_while_nothing_waits() -> None:
+    """Neither there nor here; and once it was behind, only after that is known to be over."""
+    lagging = Lagging()
+    assert lagging.backlog.passes(0)
+    assert not lagging.backlog.passes(1)
+    lagging.unsent = base64_of(0.25)
+    lagging.run(1)
+    lagging.unsent = 0
+    assert not lagging.backlog.passes(0)
+    lagging.run(1)
+    assert lagging.backlog.passes(0)

@@ -338,6 +338,27 @@ def test_a_loop_that_was_away_makes_up_for_two_ticks_at_most() -> None:
     assert ticks[1:CATCH_UP] == [0]
 
 
+def test_callbacks_that_come_many_at_a_time_let_no_tick_wait() -> None:
+    """`keep` runs the tick that is due, once, and nothing before that."""
+    ticks: list[int] = []
+
+    async def main() -> None:
+        ticker = TimerDescriptor()
+        ticker.keep()
+        ticker.start(lambda now, missed: ticks.append(missed))
+        ticker.keep()
+        assert ticks == []
+        time.sleep(0.025)  # noqa: ASYNC251 - a callback that takes long
+        ticker.keep()
+        assert len(ticks) == 1
+        ticker.keep()
+        assert len(ticks) == 1
+        ticker.stop()
+        ticker.keep()
+
+    asyncio.run(main())
+
+
 class Joined:
     """Two parties on an engine, each at a port of its own."""
 

@@ -57,11 +57,6 @@ def heard(phone: Phone) -> bytes:
     return b"".join(heard.packet.payload for heard in phone.heard)
 
 
-def pcm(law: str, sound: bytes) -> bytes:
-    """To compare by samples: mu-law has two bytes for silence, and either will do."""
-    return codec(law).decode(sound).tobytes()
-
-
 @pytest.mark.parametrize(("kind", "name"), LAWS)
 def test_the_sound_goes_through_untouched(kind: str, name: str, tmp_path: Path) -> None:
     """Where both ends speak the same law nothing is decoded for good, either way."""
@@ -73,11 +68,11 @@ def test_the_sound_goes_through_untouched(kind: str, name: str, tmp_path: Path) 
             await phone.say(words)
             await phone.until_sound()
             await phone.until_silence()
-            assert pcm(name, codec(name).encode(words)) in pcm(name, given(home))
+            assert codec(name).encode(words) in given(home)
             item_id = home.model.answers("response.output_audio.delta")[0]["item_id"]
             said = home.model.audio(item_id)
             assert len(said) > 60_000
-            assert pcm(name, said) in pcm(name, heard(phone))
+            assert said in heard(phone)
             phone.hang_up()
             record = await home.record()
 
@@ -104,8 +99,8 @@ def test_a_barge_in_is_counted_in_samples_of_the_law(kind: str, name: str, tmp_p
             (truncate,) = home.model.events("conversation.item.truncate")
             said = home.model.audio(truncate["item_id"])
             samples = truncate["audio_end_ms"] * 8
-            assert pcm(name, said[:samples]) in pcm(name, heard(phone))
-            assert pcm(name, said[: samples + 8]) not in pcm(name, heard(phone))
+            assert said[:samples] in heard(phone)
+            assert said[: samples + 8] not in heard(phone)
             phone.hang_up()
 
     run(main())
