@@ -234,18 +234,18 @@ def test_every_sound_is_where_it_belongs(happens: Callable[[Phone], Any], tmp_pa
 class Stalling(LoopTicker):
     """Now and then the process does not run for a while; the ticks of that time are due at once."""
 
-    stalls: Iterator[float] = iter(())  # when the next ones begin, s
+    stalls: Iterator[tuple[float, float]] = iter(())  # when the next ones begin and end, s
 
     def start(self, tick: Callable[[float, int], None]) -> None:
-        begins, due = next(self.stalls), 0
+        (begins, ends), due = next(self.stalls), 0
 
         def late(now: float, missed: int) -> None:
-            nonlocal begins, due
+            nonlocal begins, ends, due
             due += 1
-            if begins <= now < begins + 0.47:
+            if begins <= now < ends:
                 return
             if now >= begins:
-                begins = next(self.stalls, np.inf)
+                begins, ends = next(self.stalls, (np.inf, np.inf))
             runs = min(due, 2)
             for n in range(runs):
                 tick(now, due - runs if n == 0 else 0)
@@ -262,7 +262,8 @@ def test_ticks_that_were_left_out_are_silence(
 
     async def main() -> None:
         now = asyncio.get_running_loop().time()
-        Stalling.stalls = iter([now + 3.011, now + 5, now + 8, now + 9.5])
+        stalls = [(3.011, 0.15), (5, 0.47), (8, 0.07), (8.9, 0.23), (9.5, 0.9)]
+        Stalling.stalls = iter([(now + at, now + at + lasts) for at, lasts in stalls])
         config = recorded(tmp_path)
         async with house(tmp_path, SCRIPT, config=config) as home, home.phone() as phone:
             tap = Tap(home.network)
