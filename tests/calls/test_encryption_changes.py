@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
@@ -179,6 +180,7 @@ def test_speech_waits_for_the_keys(tmp_path: Path) -> None:
             spoken = [heard for heard in phone.heard if set(heard.packet.payload) != {0xD5}]
             said = sum(len(home.model.audio(it)) for it in items(home.model.said)) / 48000
             assert len(spoken) * 0.02 == pytest.approx(said, abs=0.1)
+            assert max(Counter(heard.at for heard in phone.heard).values()) <= 2  # and no burst
             assert parse(wire.of_gateway()[-1]).marker is False
             phone.hang_up()
             assert (await home.record())["encryption"]
