@@ -50,6 +50,12 @@ class Digits:
         """The last step was taken, the pause behind the last key included."""
         return not (self._keys or self._steps or self._event)
 
+    def sends_event(self, media: Media) -> bool:
+        """The next step is a packet of its own, and no sound."""
+        if self._event or self._steps:
+            return self._event is not None and self._event.sounds
+        return bool(self._keys) and self._keys[0] != "W" and media.event_payload_type is not None
+
     def step(self, media: Media, sequence: int, timestamp: int, ssrc: int, rate: int) -> Step:
         """The next 20 ms; `sequence` and `timestamp` are what an audio packet would have now.
 

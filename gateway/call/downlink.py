@@ -249,7 +249,8 @@ class Downlink:
         sound: Samples | Codes
         if self._ring:
             sound = self._ring.take(self._frame)
-        elif self.keys and self._waiting:  # a packet that has begun is filled up first
+        elif self.keys and self._waiting and self.keys.sends_event(self._media):
+            # in the place of a packet: one that has begun is filled up first
             sound = silence(self._frame)
         elif self.keys:
             step = self.keys.step(

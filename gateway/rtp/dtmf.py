@@ -226,6 +226,11 @@ class DigitSender:
         """Whether a digit, or the pause behind one, is under way."""
         return bool(self._waiting)
 
+    @property
+    def sounds(self) -> bool:
+        """Whether the next packet is a digit's, and no pause behind one."""
+        return bool(self._waiting) and self._sent < self._steps + END_COPIES - 1
+
     def push(self, digits: str) -> None:
         """Queue digits. ValueError for what is no key: our own mistake."""
         self._waiting += [DIGITS.index(digit) for digit in digits.upper()]

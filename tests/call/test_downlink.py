@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 
 from gateway.audio.codec import codec
+from gateway.audio.detector import Detector
 from gateway.audio.playout import Part, Playout
 from gateway.call.digits import Digits
 from gateway.call.downlink import Downlink, Start
+from gateway.rtp.dtmf import DigitReceiver
 from gateway.rtp.packet import Packet, parse
 from gateway.sdp.formats import CODECS
 from gateway.sdp.negotiation import Media
@@ -114,6 +116,39 @@ def test_a_key_waits_for_the_packet_that_has_begun() -> None:
     model.line.keys = Digits("1", inform=False)
     kinds = [[it.payload_type for it in tick] for tick in model.run(4)]
     assert kinds == [[], [0], [101], [101]]
+
+
+@pytest.mark.parametrize("ptime", [20, 60])
+@pytest.mark.parametrize("name", ["PCMU", "G722", "OPUS"])
+def test_keys_as_events_in_the_clock_of_the_codec(name: str, ptime: int) -> None:
+    """RFC 4733 §2.1: timestamp and duration by the clock; a key is 100 ms, and so is the pause.
+
+    At most a packet that has begun has to be filled up before a key.
+    """
+    clock = CLOCK[name]
+    model = Model(replace(media(name, ptime), event_clock_rate=clock))
+    model.run(3)
+    model.line.keys = Digits("15", inform=False)
+    packets = [it for tick in model.run(60) for it in tick if it.payload_type == 101]
+    keys = DigitReceiver(clock, clock)
+    digits = [it for packet in packets for it in keys.receive(packet, 0.0)]
+    assert [(it.digit, it.duration_ms) for it in digits if it.ended] == [("1", 100), ("5", 100)]
+    first, second = (it.timestamp for it in packets if it.marker)
+    apart = (second - first) * 1000 // clock
+    assert apart == 240 if ptime == 20 else 240 <= apart <= 280
+    assert {int.from_bytes(it.payload[2:], "big") % (clock // 50) for it in packets} == {0}
+
+
+@pytest.mark.parametrize("ptime", [20, 60])
+@pytest.mark.parametrize("name", ["PCMU", "G722", "OPUS"])
+def test_keys_as_tones_in_each_codec(name: str, ptime: int) -> None:
+    """Whoever has neither events nor INFO hears them."""
+    model = Model(replace(media(name, ptime), event_payload_type=None))
+    model.line.keys = Digits("159D", inform=False)
+    decoder = codec(name).decoder()
+    heard = [decoder.decode(it.payload) for tick in model.run(60) for it in tick]
+    presses = Detector(decoder.rate).push(np.concatenate(heard))
+    assert "".join(it.digit for it in presses if not it.ended) == "159D"
 
 
 def test_another_rate_in_mid_call() -> None:
