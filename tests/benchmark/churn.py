@@ -77,6 +77,7 @@ class Callers:
         self._calls, self._rate = calls, rate
         self._sip = Sip(SIP_PORT)
         self._waiting: dict[str, float] = {}  # names, and when they called
+        self._given_up: set[str] = set()
         self._up: deque[tuple[str, int, int]] = deque()  # names, ports, the tick of the answer
         self._sound = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._sound.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
@@ -120,6 +121,9 @@ class Callers:
             self.begun += 1
         for name, port in self._sip.poll():
             if self._waiting.pop(name, None) is None:
+                if port and name in self._given_up:
+                    self._given_up.remove(name)
+                    self._sip.end(name)
                 continue
             if port:
                 self._up.append((name, port, self._ticks))
@@ -127,6 +131,7 @@ class Callers:
                 self.lost += 1
         for name in [name for name, at in self._waiting.items() if now - at > PATIENCE]:
             del self._waiting[name]
+            self._given_up.add(name)
             self.lost += 1
         while len(self._up) > self._calls:
             self._sip.end(self._up.popleft()[0])
