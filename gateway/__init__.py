@@ -9,6 +9,7 @@ Floors, top to bottom; a package imports only from floors below:
    trunks              what passwords prove, and where we are registered
    ways                how each trunk is reached
    nat                 which address of ours each trunk sees
+   descriptors         as many of them as the calls need
 3  api  simulator      for programs and people; both other ends, for demo and tests
 2  call                the only place where the protocols meet
 1  sip  sdp  rtp  audio  realtime     strangers to each other

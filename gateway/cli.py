@@ -232,8 +232,12 @@ async def _serve(settings: Config, path: Path | None) -> int:
 
     from .app import running
     from .config_notices import notices
+    from .descriptors import raise_limit, trouble
 
     log = structlog.get_logger()
+    calls, limit = settings.sip.max_calls, raise_limit()
+    if reason := trouble(calls, limit):
+        log.warning("few_descriptors", limit=limit, reason=reason)
     for notice in notices(settings):
         log.warning("no_effect_yet", config=str(path), notice=notice)
     stopped = _stop_signal()

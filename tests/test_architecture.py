@@ -25,7 +25,7 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"sip", "sdp", "rtp", "audio", "realtime"}),
     frozenset({"call"}),
     frozenset({"api", "simulator"}),
-    frozenset({"backends", "nat"}),
+    frozenset({"backends", "nat", "descriptors"}),
     frozenset({"trunks", "ways"}),
     frozenset({"app"}),
     frozenset({"demo", "remote"}),
@@ -57,6 +57,7 @@ SHELL = frozenset(
     {
         "cli.py",
         "app.py",
+        "descriptors.py",
         "demo.py",
         "remote.py",
         "trunks.py",
