@@ -61,19 +61,26 @@ class Service:
         (record,) = until(found, f"a record of {call_id}; {self._program.printed}")
         return record
 
-    def model_so_far(self) -> Samples:
-        """What the model said in the newest call, as far as it is written, once a second."""
-        return self._recorded_so_far()[1]
+    def call_to(self, to: str) -> str:
+        """Our id of the call to `to` that is in progress, waited for."""
 
-    def caller_so_far(self) -> Samples:
-        """What came from the phone in the newest call, as far as it is written; where nothing
-        came, there is silence."""
-        return self._recorded_so_far()[0]
+        def found() -> list[str]:
+            return [it["id"] for it in self.ask("GET", "/v1/calls")["data"] if it["to"] == to]
 
-    def _recorded_so_far(self) -> list[Samples]:
-        began = [line["call_id"] for line in self.log() if line["event"] == "call_began"]
+        return until(found, f"a call to {to}; {self._program.printed}")[0]
+
+    def model_so_far(self, call_id: str) -> Samples:
+        """What the model said in a call, as far as it is written, once a second."""
+        return self._recorded_so_far(call_id)[1]
+
+    def caller_so_far(self, call_id: str) -> Samples:
+        """What came from the phone in a call, as far as it is written; where nothing came, there
+        is silence."""
+        return self._recorded_so_far(call_id)[0]
+
+    def _recorded_so_far(self, call_id: str) -> list[Samples]:
         try:
-            return read_wav(self._recordings / f"{began[-1]}.wav") if began else [silence(0)] * 2
+            return read_wav(self._recordings / f"{call_id}.wav")
         except (FileNotFoundError, EOFError, wave.Error):
             return [silence(0)] * 2  # it is being made
 

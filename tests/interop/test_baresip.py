@@ -86,16 +86,17 @@ def test_keys_hold_and_the_end(service: Service, tmp_path: Path) -> None:
     with phone(tmp_path / "phone", tmp_path / "voice.wav", "PCMU") as caller:
         caller.do("dial", f"sip:keys@{HOST}:{service.sip}")
         caller.wait_for("CALL_ESTABLISHED")
+        call = service.call_to("keys")
         press(caller, "4711#")
-        until(lambda: answers(service) == 1, "the answer to the code")
+        until(lambda: answers(service, call) == 1, "the answer to the code")
         caller.do("hold")
         caller.wait_for("CALL_REMOTE_SDP", times=2)
-        before = len(service.model_so_far())
-        until(lambda: len(service.model_so_far()) > before + 1.5 * RATE, "the time on hold")
+        before = len(service.model_so_far(call))
+        until(lambda: len(service.model_so_far(call)) > before + 1.5 * RATE, "the time on hold")
         caller.do("resume")
         caller.wait_for("CALL_REMOTE_SDP", times=3)
         press(caller, "4711#")
-        until(lambda: answers(service) == 2, "the second answer")
+        until(lambda: answers(service, call) == 2, "the second answer")
         caller.do("hangup")
         record = service.record("keys")
 
@@ -112,9 +113,9 @@ def press(caller: Baresip, keys: str) -> None:
         caller.do("sndcode", key)
 
 
-def answers(service: Service) -> int:
+def answers(service: Service, call: str) -> int:
     """How often the model spoke, and was silent for half a second again."""
-    said = "".join("#" if loud else "." for loud in loud_frames(service.model_so_far()))
+    said = "".join("#" if loud else "." for loud in loud_frames(service.model_so_far(call)))
     return len([quiet for quiet in re.findall(r"#(\.+)", said) if len(quiet) >= 25])
 
 

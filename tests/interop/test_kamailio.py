@@ -58,12 +58,13 @@ def test_registered_and_called(kamailio: Kamailio, tmp_path: Path, transport: st
         with softphone(tmp_path / "phone") as phone:
             phone.do("dial", kamailio.uri(user))
             phone.wait_for("established", 0)
-            until(lambda: len(service.model_so_far()) > 8000, "some speech of the model")
+            call = service.call_to(user)
+            until(lambda: len(service.model_so_far(call)) > 8000, "some speech of the model")
             phone.do("hold", 0)
             phone.wait_for("call_remote_sdp", 0, times=2)
             phone.do("resume", 0)
-            enough = sounding_seconds(service.caller_so_far()) + 1
-            until(lambda: sounding_seconds(service.caller_so_far()) > enough, "the phone is heard")
+            said = sounding_seconds(service.caller_so_far(call)) + 1
+            until(lambda: sounding_seconds(service.caller_so_far(call)) > said, "more of the phone")
             phone.do("hangup", 0)
             phone.wait_for("closed", 0)
         record = service.record(user)

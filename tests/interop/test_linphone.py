@@ -73,7 +73,8 @@ def test_a_conversation(
         port = tls if transport == "tls" else service.sip
         caller.do(f"call sip:{to}@{HOST}:{port};transport={transport}")
         caller.wait_for("connected")
-        until(lambda: loud_seconds(service.model_so_far()) > 1, "an answer of the model")
+        call = service.call_to(to)
+        until(lambda: loud_seconds(service.model_so_far(call)) > 1, "an answer of the model")
         caller.do("pause")
         caller.wait_for("now paused")
         caller.do("resume")
@@ -95,9 +96,10 @@ def test_keys(service: Service, tmp_path: Path, info: bool) -> None:
     with phone(tmp_path / "phone", tmp_path / "voice.wav", info=info) as caller:
         caller.do(f"call sip:{to}@{HOST}:{service.sip}")
         caller.wait_for("connected")
+        call = service.call_to(to)
         for key in "4711#":
             caller.do(key)
-        until(lambda: loud_seconds(service.model_so_far()) > 1, "the answer to the keys")
+        until(lambda: loud_seconds(service.model_so_far(call)) > 1, "the answer to the keys")
         caller.do("terminate")
         record = service.record(to)
     assert record["digits"] == ["4711"]

@@ -124,16 +124,17 @@ def test_a_user(
     service = office.service
     with handset(kind, tmp_path / "phone", voice, line) as phone:
         phone.dial(to)
-        until(lambda: loud_seconds(service.model_so_far()) > 0.5, "the greeting")
+        call = service.call_to(to)
+        until(lambda: loud_seconds(service.model_so_far(call)) > 0.5, "the greeting")
         phone.hold()
-        before = len(service.model_so_far())
-        until(lambda: len(service.model_so_far()) > before + 1.2 * RATE, "the time on hold")
+        before = len(service.model_so_far(call))
+        until(lambda: len(service.model_so_far(call)) > before + 1.2 * RATE, "the time on hold")
         phone.resume()
-        before = len(service.model_so_far())
-        until(lambda: len(service.model_so_far()) > before, "some time after it")
+        before = len(service.model_so_far(call))
+        until(lambda: len(service.model_so_far(call)) > before, "some time after it")
         phone.press("5")
         phone.press("#")
-        until(lambda: len(service.model_so_far()) > before + 1.2 * RATE, "and more")
+        until(lambda: len(service.model_so_far(call)) > before + 1.2 * RATE, "and more")
         phone.hang_up()
         record = service.record(to)
     assert (record["trunk"], record["from"]) == ("phones", kind)
@@ -152,13 +153,14 @@ def test_a_user_is_called(
     service = office.service
     line = replace(office.line(transport), user=kind, password=PASSWORD, registers=True)
     with handset(kind, tmp_path / "phone", voice, line) as phone:
-        call = service.ask("POST", "/v1/calls", {"to": kind, "agent": "talk"})
-        assert call.get("trunk") == "phones", call
+        order = service.ask("POST", "/v1/calls", {"to": kind, "agent": "talk"})
+        assert order.get("trunk") == "phones", order
+        call = order["id"]
         phone.answer()
-        until(lambda: loud_seconds(service.model_so_far()) > 1, "the greeting")
-        until(lambda: sounding_seconds(service.caller_so_far()) > 0.5, "sound of the phone")
+        until(lambda: loud_seconds(service.model_so_far(call)) > 1, "the greeting")
+        until(lambda: sounding_seconds(service.caller_so_far(call)) > 0.5, "sound of the phone")
         phone.hang_up()
-        record = service.record_of(call["id"])
+        record = service.record_of(call)
     assert (record["ended_by"], record["cause"], record["sip_status"]) == ("callee", "hang_up", 200)
     assert record["rtp"]["received"] > 20
     assert service.complaints(record["sip_call_id"]) == []
@@ -213,7 +215,8 @@ def test_moved_elsewhere(
     service, to = offices["anybody"].service, f"moved-{kind}-{transport}"
     with handset(kind, tmp_path / "phone", voice, offices["anybody"].line(transport)) as phone:
         phone.dial(to)
-        until(lambda: loud_seconds(service.model_so_far()) > 0.5, "the greeting")
+        call = service.call_to(to)
+        until(lambda: loud_seconds(service.model_so_far(call)) > 0.5, "the greeting")
         number = len([event for event in colleague.events if event[0] == "incoming"])
         phone.transfer(f"sip:colleague@{HOST}:{colleague.port}")
         colleague.wait_for("established", number)

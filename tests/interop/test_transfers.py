@@ -80,7 +80,7 @@ def ask(phone: Softphone) -> None:
 
 
 def model(service: Service) -> Samples:
-    return service.model_so_far()
+    return service.model_so_far(service.call_to("100"))
 
 
 @pytest.mark.parametrize("way", ["refer", "attended"])
