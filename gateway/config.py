@@ -130,8 +130,8 @@ class MediaConfig(Section):
     # ms that one packet in a hundred may leave late; while it is more, or while there is no time
     # left for more sound, new calls are answered 503. 0: they never are.
     max_lateness: Milliseconds = 20
-    # Cancel our own speech out of what the caller's line returns. `auto` works only on lines that
-    # do; `on` on each, while we speak.
+    # Cancel our own speech out of what the caller's line returns. `auto`: on lines that do, and
+    # where sound is no G.711 that the backend takes as it is; `on`: on all, while we speak.
     echo: EchoMode = "auto"
     # Who may send sound: `sdp`, only the signalled address; `learn`, prefer it, else lock on one
     # steady source (callers behind NAT). A trunk may say otherwise.
