@@ -262,6 +262,7 @@ class Gateway:
                 calls=self.calls,
                 tasks=len(asyncio.all_tasks()),
                 refused=self._admission.refused,
+                encrypted=self.engine.handshakes.refused,
                 lateness=self.lateness,
                 backends=self.backends.values(),
             )

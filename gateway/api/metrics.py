@@ -31,10 +31,11 @@ def collect(
     calls: int,
     tasks: int,
     refused: Mapping[str, int],
+    encrypted: Mapping[str, int],
     lateness: Lateness,
     backends: Iterable[Backend],
 ) -> list[Metric]:
-    """All that there is; `refused` by cause."""
+    """All that there is; `refused` by cause, what encryption refused (`encrypted`) by reason."""
     known = list(backends)
     return [
         _gauge("gateway_calls", "Calls in progress.", calls),
@@ -44,6 +45,12 @@ def collect(
             "counter",
             "Calls that a limit of the process refused, by cause.",
             [("", {"cause": cause}, count) for cause, count in sorted(refused.items())],
+        ),
+        Metric(
+            "gateway_encrypted_refused_total",
+            "counter",
+            "Datagrams to encrypted calls, over by now, that were not heard, by reason.",
+            [("", {"reason": reason}, count) for reason, count in sorted(encrypted.items())],
         ),
         _gauge("gateway_overloaded", "1 while new calls are refused.", int(lateness.overloaded)),
         _histogram(

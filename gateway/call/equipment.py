@@ -117,5 +117,11 @@ class Equipment:
             self.talk.complete(self._record)
             if counts := self.talk.irregularities():
                 log.info("call_irregular", **counts)
-            if reason := self.talk.leg.shield.failure:
+            if reason := self._lack(self.talk.leg.shield):
                 log.warning("encryption_failed", reason=reason)
+
+    def _lack(self, shield: Shield) -> str | None:
+        """Why a call that was to be encrypted had no sound; None: it had, or was given up."""
+        if shield.ready or shield.failure or self._record.cause != "rtp_timeout":
+            return shield.failure
+        return "no keys in time"

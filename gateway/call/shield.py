@@ -11,7 +11,7 @@ call after the other. What is one too many is lost, and repeated by the peer.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 
 from gateway.rtp.dtls import Identity
@@ -46,6 +46,7 @@ class Shield:
         self._source: SourceRule | None = None
         self._peer: Address | None = None  # where the handshake is carried on
         self._inbox: deque[tuple[bytes, Address]] = deque()
+        self._told: Counter[str] = Counter()  # of `refused`
 
     def agree(self, security: Security, source: SourceRule, now: float) -> None:
         """Take what offer and answer agreed on; `source` says where the peer may be."""
@@ -63,6 +64,9 @@ class Shield:
         """Nothing is sent any more."""
         self._inbox.clear()
         self._handshakes.drop(self)
+        refused = Counter(self.refused)
+        self._handshakes.refused += refused - self._told
+        self._told = refused
 
     @property
     def ready(self) -> bool:
@@ -79,15 +83,19 @@ class Shield:
         """Why there are no keys, and will be none."""
         return self._privacy.failure
 
-    def irregularities(self) -> dict[str, int]:
-        """How often something was not as it should be, by name."""
+    @property
+    def refused(self) -> dict[str, int]:
+        """Datagrams that came and did not count, by the reason."""
         return {
             "srtp_failed": self._privacy.failed,
             "srtp_replayed": self._privacy.replayed,
             "srtp_early": self.early,
-            "srtp_unsent": self.unsent,
             "dtls_from_elsewhere": self.strangers,
         }
+
+    def irregularities(self) -> dict[str, int]:
+        """How often something was not as it should be, by name."""
+        return {**self.refused, "srtp_unsent": self.unsent}
 
     # -- packets
 
@@ -167,9 +175,13 @@ class Shield:
 
 
 class Handshakes:
-    """Those of the whole process that are under way."""
+    """Those of the whole process that are under way.
+
+    `refused` is what did not count at ports that are closed by now, of all kinds of encryption.
+    """
 
     def __init__(self) -> None:
+        self.refused: Counter[str] = Counter()  # by the reason
         self._busy: dict[Shield, None] = {}  # whose turn comes first
 
     def add(self, shield: Shield) -> None:

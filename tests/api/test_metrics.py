@@ -18,7 +18,14 @@ def backend(name: str) -> Backend:
 
 def page(lateness: Lateness, *backends: Backend) -> list[str]:
     refused = {"overload": 3, "max_calls": 1}
-    metrics = collect(calls=7, tasks=30, refused=refused, lateness=lateness, backends=backends)
+    metrics = collect(
+        calls=7,
+        tasks=30,
+        refused=refused,
+        encrypted={"srtp_replayed": 4, "srtp_failed": 9},
+        lateness=lateness,
+        backends=backends,
+    )
     return render(metrics).splitlines()
 
 
@@ -47,6 +54,7 @@ def test_calls_and_refusals() -> None:
     assert "gateway_tasks 30" in lines
     assert 'gateway_calls_refused_total{cause="overload"} 3' in lines
     assert "gateway_overloaded 0" in lines
+    assert 'gateway_encrypted_refused_total{reason="srtp_failed"} 9' in lines
 
 
 def test_lateness_is_a_histogram() -> None:

@@ -255,6 +255,18 @@ class TestHandshake:
         ends.turns.tick(1.0)
         assert ends.one.sent == []
 
+    def test_what_it_refused_is_told_when_it_is_over(self) -> None:
+        """Once, though a call that goes on with somebody else may be closed twice."""
+        ends = Ends()
+        ends.a.agree(by_dtls("active", THEIRS), rule(), 0.0)
+        for closed in range(1, 3):
+            ends.a.open(packet(1), PEER)
+            ends.a.open(HELLO, ELSEWHERE)
+            ends.a.close()
+            ends.a.close()
+            told = {"srtp_early": closed, "dtls_from_elsewhere": closed}
+            assert ends.turns.refused == told
+
     def test_a_mistake_of_ours_ends_one_call_only(self) -> None:
         ends = Ends()
         ends.a.agree(by_dtls("active", THEIRS), rule(), 0.0)

@@ -10,6 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from gateway.rtp.demux import kind_of
 from gateway.rtp.packet import parse
@@ -201,9 +202,12 @@ def test_a_peer_that_never_shakes_hands(tmp_path: Path) -> None:
         async with house(tmp_path, SCRIPT) as home, home.phone(secrecy=dtls()) as phone:
             wire = Wire(home.network)
             wire.changes = lambda data, source: []
-            await phone.dial("100", GATEWAY)
-            await phone.ended.wait()
-            record = await home.record()
+            with capture_logs() as logs:
+                await phone.dial("100", GATEWAY)
+                await phone.ended.wait()
+                record = await home.record()
+            (told,) = [log["reason"] for log in logs if log["event"] == "encryption_failed"]
+            assert told in ("no answer", "no keys in time")
             assert {kind_of(data) for data in wire.of_gateway()} == {"dtls"}
         assert (record["ended_by"], record["cause"]) == ("network", "rtp_timeout")
         assert record["encryption"] is None
