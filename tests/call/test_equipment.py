@@ -46,7 +46,8 @@ class Given:
         )
         held.talk = SimpleNamespace(
             leg=SimpleNamespace(
-                shield=SimpleNamespace(failure=None, ready=True, close=lambda: None), leave=lambda now: None
+                shield=SimpleNamespace(failure=None, ready=True, close=lambda: None),
+                leave=lambda now: None,
             ),
             complete=self._gives("record"),
             irregularities=lambda: {"late": 2},
