@@ -157,7 +157,7 @@ def look(pid: int, at: float) -> Sample:
     with urllib.request.urlopen(f"http://{HOST}:{API_PORT}/metrics", timeout=10) as page:
         said = page.read().decode()
     tasks, calls = (
-        int(re.findall(rf"^{name} (\d+)$", said, re.MULTILINE)[0])
+        int(re.findall(rf"^{name} (\d+)\.0$", said, re.MULTILINE)[0])
         for name in ("gateway_tasks", "gateway_calls")
     )
     return Sample(at, memory_of(pid), len(list(Path(f"/proc/{pid}/fd").iterdir())), tasks, calls)

@@ -116,9 +116,9 @@ class Service:
             lines = [line.rpartition(" ") for line in answer.read().decode().splitlines()]
         values = {name: value for name, _, value in lines}
         ticks = "gateway_tick_lateness_seconds"
-        in_time = int(values[f'{ticks}_bucket{{le="{LATE}"}}'])
-        missed = int(values["gateway_ticks_missed_total"])
-        return missed + int(values[f"{ticks}_count"]) - in_time
+        in_time = int(float(values[f'{ticks}_bucket{{le="{LATE}"}}']))
+        missed = int(float(values["gateway_ticks_missed_total"]))
+        return missed + int(float(values[f"{ticks}_count"])) - in_time
 
     def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
         """Ask its HTTP interface; the JSON that it answers, an error's too."""
