@@ -228,3 +228,46 @@ def test_the_size_of_a_delta_is_known_without_decoding(text: str, size: int) -> 
 
     assert [heard.share for heard in cut] == ([0.0] if size else [])
     assert playout.undecoded is False
+
+
+class TestCodes:
+    """A model's own G.711, handed out as it came where the line has the same law."""
+
+    SOUND = bytes(range(256)) * 4
+
+    def playout(self) -> Playout:
+        playout = Playout(8000, "PCMU")
+        playout.push(ONE, base64.b64encode(self.SOUND).decode())
+        playout.finish("item_1")
+        return playout
+
+    def test_all_codes(self) -> None:
+        playout = self.playout()
+        playout.use_law("PCMU")
+        taken = [playout.take(160) for _ in range(8)]
+        assert {it.dtype for it in taken} == {np.dtype(np.uint8)}
+        out = b"".join(it.tobytes() for it in taken)
+        assert out == self.SOUND + b"\xff" * 256  # silence, as the law writes it
+
+    def test_the_line_takes_another_law_in_between(self) -> None:
+        """What is decoded already follows, both ways; nothing is lost or said twice."""
+        playout = self.playout()
+        out = []
+        for law in ("PCMU", "PCMA", "PCMU", None):
+            playout.use_law(law)
+            out.append(playout.take(160))
+        assert [it.dtype.itemsize for it in out] == [1, 2, 1, 2]
+        samples = [codec("PCMU").decode(it.tobytes()) if it.itemsize == 1 else it for it in out]
+        assert np.array_equal(np.concatenate(samples), codec("PCMU").decode(self.SOUND[:640]))
+
+    def test_silence(self) -> None:
+        playout = Playout(8000, "PCMA")
+        playout.use_law("PCMA")
+        assert playout.next(160) is None
+        assert playout.take(160).tobytes() == b"\xd5" * 160
+
+    def test_a_model_of_pcm_has_no_codes(self) -> None:
+        playout = Playout(RATE)
+        playout.use_law("PCMU")
+        playout.push(ONE, delta(ms=40))
+        assert playout.take(FRAME).dtype == np.int16

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from gateway.audio.g711 import codec
@@ -29,7 +30,7 @@ LAWS = [("audio/pcmu", "PCMU"), ("audio/pcma", "PCMA")]
 
 @asynccontextmanager
 async def g711(
-    folder: Path, given: str, spoken: str, phone_codec: str
+    folder: Path, given: str, spoken: str, *phone_codecs: str
 ) -> AsyncIterator[tuple[House, Phone]]:
     backend: dict[str, Any] = {
         "provider": "compatible",
@@ -40,7 +41,7 @@ async def g711(
     }
     async with (
         house(folder, SCRIPT, config={"backends": {"model": backend}}) as home,
-        home.phone(codecs=[phone_codec]) as phone,
+        home.phone(codecs=phone_codecs) as phone,
     ):
         yield home, phone
         assert home.model.answers("error") == []
@@ -132,5 +133,36 @@ def test_ends_of_different_laws_understand_each_other(
         assert audio["output"]["format"]["type"] == out
         assert [line["text"] for line in record["transcript"]] == ["Tell me more", LONG]
         assert record["rtp"]["lost"] == 0
+
+    run(main())
+
+
+def test_the_codec_changes_while_the_model_speaks(tmp_path: Path) -> None:
+    """A re-INVITE to another law and back: nothing is missing, and nothing is said twice."""
+
+    async def main() -> None:
+        async with g711(tmp_path, "audio/pcmu", "audio/pcmu", "PCMU", "PCMA") as (home, phone):
+            await phone.dial("100", GATEWAY)
+            await phone.say(noise(0.5))
+            await phone.until_sound()
+            for kinds in (b" 0 101", b" 8 101", b" 0 101"):
+                await asyncio.sleep(0.7)
+                assert await phone.offer(phone.description().replace(b" 0 8 101", kinds))
+            await phone.until_silence()
+            item_id = home.model.answers("response.output_audio.delta")[0]["item_id"]
+            said = codec("PCMU").decode(home.model.audio(item_id)).astype(float)
+            sound = np.concatenate(
+                [
+                    codec("PCMA" if it.packet.payload_type == 8 else "PCMU").decode(
+                        it.packet.payload
+                    )
+                    for it in phone.heard
+                ]
+            ).astype(float)
+            at = int(np.argmax(np.correlate(sound, said[:8000], "valid")))
+            error = sound[at : at + len(said)] - said
+            assert {it.packet.payload_type for it in phone.heard} == {0, 8}
+            assert np.sqrt((error**2).mean()) < 0.05 * np.sqrt((said**2).mean())
+            phone.hang_up()
 
     run(main())
