@@ -131,12 +131,13 @@ class Track:
             self._converter = _Converter(run[0].rate, self.rate)
         if fresh:
             self._place(run)
+        length, spare = self.length, self._spare
         sound = self._converter.push(np.concatenate([piece.samples for piece in run]))
         if not fresh:
             end = self.length + len(sound) + self._converter.held
             sound = self._steadied(sound, end - self._due(run[-1].at))
         self._emit(sound)
-        self._spare = self._silence_at_end(run)
+        self._spare = min(self._silence_at_end(run), spare + self.length - length)
 
     def _silence_at_end(self, run: Sequence[Piece]) -> int:
         count = 0
@@ -169,6 +170,7 @@ class Track:
         count = min(count, self._spare, len(sound))
         self._waiting = [sound[: len(sound) - count]]
         self.length -= count
+        self._spare -= count
 
     def _due(self, at: float) -> float:
         """Where the end of a piece of that time belongs."""

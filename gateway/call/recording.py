@@ -156,7 +156,7 @@ class Recording:
         longest = max(track.settled for track in tracks)
         for track in tracks:
             track.pad(longest - (0 if final else LAG * rate))
-        count = min(track.settled for track in tracks) - self._taken
+        count = max(0, min(track.settled for track in tracks) - self._taken)
         self._taken += count
         sound = np.empty((count, len(tracks)), np.int16)
         for column, track in enumerate(tracks):

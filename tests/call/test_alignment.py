@@ -256,3 +256,16 @@ def test_what_was_taken_is_not_taken_again() -> None:
     assert set(laid.track.take(3200).tolist()) == {1}
     assert set(laid.track.take(3200).tolist()) == {2}
     assert laid.track.length == 6400
+
+
+def test_silence_that_was_left_out_is_no_silence_at_the_end() -> None:
+    """What is settled only grows, also where a silent stream began before the recording."""
+    laid = Laid()
+    laid.add(5, frame(0))  # 15 ms of it are from before
+    settled = []
+    for at in range(25, 1000, 20):
+        laid.add(at, frame(0))
+        laid.track.collect()
+        settled.append(laid.track.settled)
+    assert settled[0] == 0
+    assert settled == sorted(settled)
