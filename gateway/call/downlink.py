@@ -84,6 +84,8 @@ class Downlink:
         self._rate = 0
         self._paused = False  # when the sound of this tick was made
         self._made_at = 0  # its rate, Hz
+        self._shape = ("", 0)  # of packets: the codec's name, ms
+        self._stale = False  # what was made for this tick has another shape
         self.use(media)
 
     @property
@@ -106,6 +108,8 @@ class Downlink:
         piece = FRAME_MS if ptime % FRAME_MS == 0 else FRAME_MS // 2  # ms
         wishes = Wishes(**asdict(media.wishes))
         self._encoder = codec.encoder(ptime, wishes)
+        self._stale = self._stale or self._shape != (codec.name, ptime)
+        self._shape = codec.name, ptime
         self._pieces = ptime // piece  # in a packet
         self._units = codec.clock_rate * piece // 1000  # of the RTP clock, in a piece
         self._tick_units = codec.clock_rate * FRAME_MS // 1000
@@ -124,7 +128,8 @@ class Downlink:
     def prepare(self) -> None:
         """Make the packets that the next tick sends."""
         self._timestamp = (self._timestamp + self._tick_units) & 0xFFFFFFFF
-        self._paused, self._made_at = not self._media.sending, self._rate
+        self._stale, self._made_at = False, self._rate
+        self._paused = not self._media.sending
         if self._paused:
             return
         if len(self._waiting) < self._pieces:
@@ -203,7 +208,11 @@ class Downlink:
         heard = self.playout.cut()
         self._prime()
         self._waiting = [_silent(piece) for piece in self._waiting]
-        if any(piece.taken for _, piece in self._leaving):  # not so a key
+        if not any(piece.taken for _, piece in self._leaving):  # it may be a key
+            pass
+        elif self._stale:
+            self._leaving, self.packets, self._paused = [], [], True
+        else:
             self._leaving = [(at, _silent(piece)) for at, piece in self._leaving]
             self._encode()
         return heard

@@ -110,6 +110,23 @@ def test_a_cut_silences_what_is_prepared() -> None:
     assert set(packet.payload) == {0xFF}
 
 
+@pytest.mark.parametrize("name", ["G722", "OPUS", "PCMU"])
+def test_a_cut_right_behind_a_change_of_codec(name: str) -> None:
+    """What was prepared in the old one does not leave; the recording has a frame of silence."""
+    told: list[tuple[int, int]] = []
+    model = Model(media("PCMU"))
+    model.run(4)
+    model.line._track = lambda samples, rate: told.append((len(samples) * 1000 // rate, rate))
+    model.line.prepare()
+    model.line.use(media(name, ptime=40))
+    model.line.cut()
+    assert model.line.packets == []
+    model.line.sent(1.0)
+    model.run(4)
+    assert sum(ms for ms, _ in told) == 100
+    assert {rate for _, rate in told} == {codec(name).rate}
+
+
 def test_a_key_waits_for_the_packet_that_has_begun() -> None:
     model = Model(media(ptime=60))
     model.run(4)
