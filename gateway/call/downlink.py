@@ -174,7 +174,7 @@ class Downlink:
         """Make the packet of 20 ms of sound."""
         kind = self._media.codec.payload_type | (0x80 if self._marker else 0)
         header = HEADER.pack(0x80, kind, self._sequence, self._timestamp, self.ssrc)
-        self._paused, self._made_at = False, self._rate
+        self._paused, self._stale, self._made_at = False, False, self._rate
         self._leaving = [(self._timestamp, _Piece(sound, self._taken))]
         self.packets = [header + payload]
 
