@@ -38,6 +38,8 @@ DELAY = {8000: 88, 16000: 128}  # samples that AEC3 and its resampler hold back,
 
 _REACH = 42  # blocks: an echo that comes later is too late for AEC3
 _NEAR = 10  # blocks: so late it comes then
+_HEARD = 100  # of 32767, the highest sample of what can come back (-50 dBFS)
+_TOGETHER = 64  # blocks that a line without an echo is judged by at once
 
 
 class EchoCanceller:
@@ -58,6 +60,8 @@ class EchoCanceller:
         self._guard = EchoGuard(self.path, self._block)
         self._rest = silence(0)  # less than a block, waiting
         self._late = silence(self.delay)  # the last sound heard
+        self._unseen: list[Samples] = []  # what came on a line without an echo
+        self._unseen_at = 0  # the place of its beginning
         self._held_back = 0  # blocks, of the reference
 
     def sent(self, samples: Samples, now: float) -> None:
@@ -66,17 +70,25 @@ class EchoCanceller:
 
     def heard(self, samples: Samples, now: float) -> Samples:
         """What came, without our own voice: whole blocks of 10 ms, the rest waits."""
-        sound = np.concatenate((self._rest, samples))
-        n = len(sound) // self._block * self._block
-        near, self._rest = sound[:n], sound[n:]
+        near = samples
+        if len(self._rest) or len(samples) % self._block:
+            sound = np.concatenate((self._rest, samples))
+            whole = len(sound) // self._block * self._block
+            near, self._rest = sound[:whole], sound[whole:]
+        n = len(near)
         if not n:
             return near
         at = self._place.take(n, now)
-        far = self._sent.take(at, n)
         line = np.concatenate((self._late, near))
         plain, self._late = line[:n], line[n:]
-        if self.path.quiet and not far.any():
+        if self._wants_none:
+            self._doze(near, at)
+            return plain
+        far = self._sent.take(at, n)
+        if self.path.quiet and far.max() < _HEARD:
             self.path.rest(n // self._block)
+            if not self.running:
+                return plain
         else:
             self.path.push(levels(near, self._block), levels(far, self._block))
         before, self.running = self.running, self._wanted()
@@ -90,6 +102,22 @@ class EchoCanceller:
         clean = self._guard.push(plain, clean)
         self._guard.rest()
         return _fade(clean, plain, self._block)
+
+    @property
+    def _wants_none(self) -> bool:
+        """It does not run, and on this line it need not."""
+        return not self.running and self._mode == "auto" and self.path.verdict == "none"
+
+    def _doze(self, near: Samples, at: int) -> None:
+        """See now and then whether the line has an echo after all."""
+        if not self._unseen:
+            self._unseen_at = at
+        self._unseen.append(near)
+        count = sum(map(len, self._unseen))
+        if count >= _TOGETHER * self._block:
+            near, self._unseen = np.concatenate(self._unseen), []
+            far = self._sent.take(self._unseen_at, count)
+            self.path.push(levels(near, self._block), levels(far, self._block))
 
     def _wanted(self) -> bool:
         if self._mode == "auto" and self.path.verdict == "none":
