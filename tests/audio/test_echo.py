@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from functools import cache
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 
-from gateway.audio.echo import DELAY, EchoCanceller, Mode
+from gateway.audio.echo import DELAY, EchoCanceller, Mode, missing
 from gateway.audio.frame import Samples, silence
 from gateway.audio.g711 import codec
 from gateway.simulator.vad import Settings, SpeechStarted, Vad
@@ -236,3 +237,9 @@ def test_clocks_that_differ(ppm: float, delay: float) -> None:
 def test_other_rates() -> None:
     with pytest.raises(ValueError, match="44100"):
         EchoCanceller(44100)
+
+
+def test_a_library_that_is_missing_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert missing() is None
+    monkeypatch.setitem(sys.modules, "pywebrtc_audio", None)
+    assert "pywebrtc_audio" in str(missing())

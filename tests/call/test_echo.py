@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from gateway.audio.echo import DELAY
 from gateway.audio.frame import Samples
 from gateway.call.echo import Echo
+from gateway.rtp.packet import Packet, encode
 from tests.audio.sounds import babble, echo
+
+from .talk import PHONE, make_line
 
 HERE, THERE = ("192.0.2.7", 4000), ("192.0.2.8", 4000)
 
@@ -81,3 +86,40 @@ def test_another_telephone_begins_another_one() -> None:
     assert bench.echo.canceller is None
     bench.run(babble(1, 21), babble(1, 4))
     assert bench.echo.canceller is not None
+
+
+def test_the_delay_counts_where_a_caller_began() -> None:
+    """What the model hears is older by it than its arrival."""
+    line = make_line(echo=Echo("on"))
+    before = line.loop_delay(0.06)
+    line.receive(encode(Packet(0, 1, 160, 77, bytes(160))), PHONE, 0.02)
+    line.hear(0.02)
+    assert line.loop_delay(0.06) - before == pytest.approx(0.011)
+
+
+def test_a_hold_costs_nothing() -> None:
+    """After the two seconds that the model hears of it the canceller is not asked any more."""
+    line = make_line(echo=Echo("on"))
+    line.receive(encode(Packet(0, 1, 160, 77, bytes(160))), PHONE, 0.02)
+    line.hear(0.02)
+    line.renegotiate(replace(line.media, sending=False), 0.04)
+    asked = []
+
+    class Counting(Echo):
+        def sent(self, samples: Samples, rate: int, now: float) -> None:
+            asked.append(now)
+
+        def hear(self, samples: Samples, rate: int, now: float) -> Samples:
+            asked.append(now)
+            return samples
+
+    counting = Counting("on")
+    line.downlink._echo = counting
+    line.uplink._stages = [counting]
+    for tick in range(500):
+        now = 0.06 + tick * 0.02
+        line.downlink.sent(now)
+        line.hear(now)
+        line.downlink.prepare()
+    assert asked
+    assert max(asked) < 2.5

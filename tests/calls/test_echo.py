@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from gateway.audio.frame import Samples
 from gateway.simulator.script import load
@@ -98,3 +100,22 @@ def test_without_the_canceller_it_does(loss: float, tmp_path: Path) -> None:
     told = call(tmp_path, "off", {"loss": loss, "delay": 0.2})
     assert told.more
     assert told.barge_ins
+
+
+def test_without_its_library_calls_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is told at the start, once."""
+    monkeypatch.setitem(sys.modules, "pywebrtc_audio", None)
+    with capture_logs() as logs:
+        told = call(tmp_path, "auto", None, interrupts=caller(1.0))
+    assert [it["trigger"] for it in told.barge_ins] == ["speech"]
+    (notice,) = [it for it in logs if it["event"] == "echo_missing"]
+    assert "pywebrtc_audio" in notice["reason"]
+
+
+@pytest.mark.parametrize("at", [1.8, 3.0, 5.0])
+@pytest.mark.parametrize("level", [0.0, -8.0])
+def test_on_a_line_that_returns_nothing(at: float, level: float, tmp_path: Path) -> None:
+    """A caller is heard as soon as without it."""
+    told = call(tmp_path, "auto", None, interrupts=caller(1.0, level=level), at=at)
+    assert told.began is not None
+    assert told.began < told.more[0] < told.began + 0.3
