@@ -1,4 +1,4 @@
-"""A model with ears: it keeps all that it hears, and says a known sound in answer.
+"""A model with ears: it keeps all that it hears and is told, and says a known sound in answer.
 
 The simulator's conversation on a real WebSocket, in a thread of the test, so that what was
 appended can be looked at: the recording is the gateway's word, this is what it gave away.
@@ -10,9 +10,10 @@ import base64
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import count
+from typing import Any
 
 import numpy as np
 from websockets.exceptions import ConnectionClosed
@@ -20,14 +21,15 @@ from websockets.sync.server import ServerConnection, serve
 
 from gateway.audio.frame import Samples, silence
 from gateway.simulator.conversation import Conversation
-from gateway.simulator.script import load
+from gateway.simulator.script import Script, load
+from gateway.simulator.speech import Speech
 
 from . import correlate
 from .programs import HOST
 
 RATE = 24000  # Hz, of what it hears and says
 SEED = 2  # of what it says
-SCRIPT = load({"turns": [{"hears": "A sound", "say": "Another", "call": "hang_up"}]})
+SCRIPT = {"turns": [{"hears": "A sound", "say": "Another", "call": "hang_up"}]}
 
 
 class _Voice:
@@ -39,10 +41,13 @@ class _Voice:
 
 
 class Ear:
-    """The model; each connection is one conversation, the newest is the one of `heard`."""
+    """The model; each connection is one conversation, the newest is the one that is told of."""
 
-    def __init__(self) -> None:
+    def __init__(self, script: Script, speech: Speech) -> None:
+        self.told: list[dict[str, Any]] = []  # the client's events, without the sound
         self._heard = bytearray()
+        self._script = script
+        self._speech = speech
         self._names = count()
 
     @property
@@ -53,8 +58,9 @@ class Ear:
     def converse(self, connection: ServerConnection) -> None:
         """One conversation."""
         heard = self._heard = bytearray()
+        told = self.told = []
         conversation = Conversation(
-            SCRIPT, speech=_Voice(), token=lambda: f"{next(self._names):016x}"
+            self._script, speech=self._speech, token=lambda: f"{next(self._names):016x}"
         )
         try:
             _send(connection, conversation.open(time.monotonic()))
@@ -66,6 +72,8 @@ class Ear:
                 event = json.loads(message)
                 if event["type"] == "input_audio_buffer.append":
                     heard += base64.b64decode(event["audio"])
+                else:
+                    told.append(event)
                 _send(connection, conversation.receive(message, time.monotonic()))
         except ConnectionClosed:
             pass  # the call is over
@@ -86,9 +94,11 @@ def _send(connection: ServerConnection, texts: list[str]) -> None:
 
 
 @contextmanager
-def listening() -> Iterator[tuple[Ear, str]]:
-    """Run it; the second is its URL."""
-    ear = Ear()
+def listening(
+    script: Mapping[str, Any] = SCRIPT, speech: Speech | None = None
+) -> Iterator[tuple[Ear, str]]:
+    """Run it, with another script and voice if wanted; the second is its URL."""
+    ear = Ear(load(script), speech or _Voice())
     with serve(ear.converse, HOST, 0, compression=None) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()

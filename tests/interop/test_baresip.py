@@ -92,7 +92,7 @@ def test_keys_hold_and_the_end(service: Service, tmp_path: Path) -> None:
         caller.do("hold")
         caller.wait_for("CALL_REMOTE_SDP", times=2)
         before = len(service.model_so_far(call))
-        until(lambda: len(service.model_so_far(call)) > before + 1.5 * RATE, "the time on hold")
+        until(lambda: len(service.model_so_far(call)) > before + 3 * RATE, "the time on hold")
         caller.do("resume")
         caller.wait_for("CALL_REMOTE_SDP", times=3)
         press(caller, "4711#")
