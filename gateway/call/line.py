@@ -287,6 +287,8 @@ class Line:
             self.reports.receive(rtcp.parse(data), self._sent(), now)
         except RtpError:
             self.ignored += 1
+        if self.reports.far_end:
+            self.downlink.expect_loss(self.reports.far_end.fraction)
 
     def _mos(self) -> float | None:
         """The worse of both ways (ITU-T G.107); None where nothing was heard."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+
+import numpy as np
 import pytest
 
-from gateway.audio.playout import Playout
+from gateway.audio.playout import Part, Playout
 from gateway.call.downlink import Start
 from gateway.call.line import Line
 from gateway.call.record import RtpCounts
@@ -14,7 +17,7 @@ from gateway.rtp.packet import parse as parse_rtp
 from gateway.rtp.reports import Reports
 from gateway.rtp.rtcp import Bye, Description, Report, ReportBlock, SenderInfo
 from gateway.rtp.source import SourceRule
-from gateway.sdp.formats import CODECS
+from gateway.sdp.formats import CODECS, Wishes
 from gateway.sdp.negotiation import Media
 from gateway.sdp.rtcp import Control
 
@@ -69,6 +72,14 @@ class Bench:
     def told(self, *packets: Report | Bye, source: tuple[str, int] = PHONE) -> None:
         """RTCP of the peer's comes."""
         assert self.line.receive(rtcp.encode(packets), source, self.now) == []
+
+
+def noise(seconds: float) -> str:
+    """Loud and quiet by turns, as the model says it (8 kHz)."""
+    rng = np.random.default_rng(3)
+    sound = rng.normal(0, 3000, round(8000 * seconds)).cumsum()
+    sound = 8000 * np.sin(sound / 9000) * (np.arange(len(sound)) // 1600 % 2)
+    return base64.b64encode(sound.astype("<i2").tobytes()).decode()
 
 
 def block(**values: int) -> ReportBlock:
@@ -181,6 +192,22 @@ class TestReading:
         far_end = bench.reports.far_end
         assert far_end
         assert (far_end.fraction, far_end.loss, far_end.jitter_ms) == (0.25, 0.25, 10.0)
+
+    def test_what_is_lost_is_repeated_in_the_packets_that_follow(self) -> None:
+        """By Opus, the more of it the more is lost: RFC 7587 §3.3."""
+        opus = CODECS["OPUS"]
+        sizes = []
+        for fraction in (0, 100):
+            bench = Bench()
+            wanted = media(codec=opus, accepted={111: opus}, wishes=Wishes(fec=True))
+            bench.line.renegotiate(wanted, bench.now)
+            bench.talk(10)
+            bench.told(Report(THEIRS, (block(fraction=fraction),)))
+            bench.line.playout.push(Part("resp", "item", 0), noise(4.0))
+            before = bench.line.downlink.octets_sent
+            bench.talk(150)
+            sizes.append(bench.line.downlink.octets_sent - before)
+        assert sizes[0] != sizes[1]
 
     @pytest.mark.parametrize("source", [STRANGER, APART])
     def test_of_nobody_else(self, source: tuple[str, int]) -> None:
