@@ -239,7 +239,8 @@ class Line:
     # -- while somebody else speaks with the caller
 
     def stand(self) -> Start:
-        """Where whoever goes on with our stream begins."""
+        """Where whoever goes on with our stream begins; `source` is theirs, too, until then."""
+        self._end_succession()
         return self.downlink.stand()
 
     def rejoin(self, start: Start, passed: RtpCounts, now: float) -> None:
