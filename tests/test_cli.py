@@ -43,7 +43,7 @@ def test_the_built_in_configuration_is_valid(capsys: pytest.CaptureFixture[str])
 def test_a_valid_file_and_what_has_no_effect_yet(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", "--config", str(CONFIG / "gateway.yaml")]) == 0
     out = capsys.readouterr().out
-    assert "note: media.echo: has no effect yet" in out
+    assert "note: agents.reception.idle_prompt: has no effect yet" in out
     assert out.rstrip().endswith("is valid.")
 
 
