@@ -8,6 +8,7 @@ from gateway.audio.g711 import codec
 from gateway.call.downlink import Start
 from gateway.call.record import RtpCounts
 from gateway.call.relay import HOLD_TIMEOUT, Relay, Side
+from gateway.rtp.dtmf import DigitReceiver
 from gateway.rtp.packet import Packet, encode, parse
 from gateway.rtp.source import SourceRule
 
@@ -144,6 +145,20 @@ class TestPayload:
         )
         assert packet
         assert packet.payload == b"\x05\x8a\x07\x80"  # 320 units are 1,920 there
+
+    def test_a_long_key_at_a_faster_clock_goes_on_in_segments(self) -> None:
+        """RFC 4733 §2.5.1.3: 2 s are more than a duration at 48 kHz can say."""
+        pair = Pair(target={"event_clock_rate": 48000})
+        keys, digits = DigitReceiver(48000, 8000), []
+        for n in range(1, 101):
+            payload = bytes([5, (n == 100) << 7 | 10]) + (FRAME * n).to_bytes(2, "big")
+            packet = pair.send(n, payload_type=101, timestamp=80_160, payload=payload)
+            assert packet
+            digits += keys.receive(packet, pair.now)
+        assert [(it.digit, it.ended, it.duration_ms) for it in digits] == [
+            ("5", False, 20),
+            ("5", True, 2000),
+        ]
 
 
 class TestDirection:
