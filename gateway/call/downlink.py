@@ -37,8 +37,6 @@ from gateway.sdp.negotiation import Media
 from .digits import Digits
 from .echo import Echo
 
-LEAST_LOSS = 0.05  # share of our packets
-
 Track = Callable[[Samples, int], None]  # samples and their rate in Hz
 
 
@@ -128,11 +126,8 @@ class Downlink:
             self._leaving, self.packets, self._marker = [], [], True
 
     def expect_loss(self, share: float) -> None:
-        """Prepare for it that of our packets so many (0..1) are lost, as of the latest were.
-
-        Never for none: a clean path may be one no longer with the next packet.
-        """
-        self._encoder.expect_loss(max(share, LEAST_LOSS))
+        """Prepare for it that of our packets so many (0..1) are lost, as of the latest were."""
+        self._encoder.expect_loss(share)
 
     def prepare(self) -> None:
         """Make the packets that the next tick sends."""

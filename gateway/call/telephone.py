@@ -153,14 +153,14 @@ class Telephone:
         self._invite(to, host, self._x.encryption)
 
     def retry(self, event: Ended) -> bool:
-        """Call once more, without encryption, where that may be why the call was refused."""
+        """Call once more, by the other way, where encryption may be why the call was refused."""
         refused = event.by == "peer" and event.cause == "refused"
         if self._called is None or not refused or event.status not in NOT_ACCEPTABLE:
             return False
         (to, host), self._called = self._called, None
         self.leave()
         self._early.clear()
-        self._invite(to, host, "none")
+        self._invite(to, host, "none" if _is_private_way(to) else "required")
         return True
 
     def _invite(self, to: Destination, host: str, encryption: Encryption) -> None:

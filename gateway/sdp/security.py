@@ -19,7 +19,8 @@ Our own offers, decided by what is in the field: trunks speak SDES and no DTLS; 
 some both. So `required` offers RTP/SAVP with `a=crypto`, and `optional` RTP/AVP with `a=crypto`:
 RTP/SAVP is refused (488) by whoever does not encrypt, while RTP/AVP is taken by all, and who
 knows no `a=crypto` passes it over as any unknown attribute. baresip, PJSIP, Snom and Yealink offer
-the same for "optional". Of suites AES_CM_128_HMAC_SHA1_80 comes first, which everybody has
+the same for "optional". Where the signalling can be read, `optional` offers no keys: they would
+hide nothing (RFC 4568 §7.1), and make the INVITE too long for a datagram. Of suites AES_CM_128_HMAC_SHA1_80 comes first, which everybody has
 and which is all that some read, then AEAD_AES_256_GCM for those who may use nothing less; two
 lines, since an INVITE has to fit a datagram. DTLS is offered where it was agreed already, or is
 asked for.
@@ -138,7 +139,7 @@ class Keying:
             return again
         if dtls and self.encryption != "none":
             return Keyed(DTLS[0], self._dtls_attributes("actpass"))
-        if self.encryption == "none":
+        if self.encryption == "none" or (self.encryption == "optional" and not self.private):
             return Keyed(PLAIN[0], ())
         lines = tuple(self._crypto(tag, suite) for tag, suite in enumerate(self.suites, 1))
         profile = SECURE[0] if self.encryption == "required" else PLAIN[0]
