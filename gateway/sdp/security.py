@@ -20,10 +20,11 @@ some both. So `required` offers RTP/SAVP with `a=crypto`, and `optional` RTP/AVP
 RTP/SAVP is refused (488) by whoever does not encrypt, while RTP/AVP is taken by all, and who
 knows no `a=crypto` passes it over as any unknown attribute. baresip, PJSIP, Snom and Yealink offer
 the same for "optional". Where the signalling can be read, `optional` offers no keys: they would
-hide nothing (RFC 4568 §7.1), and make the INVITE too long for a datagram. Of suites AES_CM_128_HMAC_SHA1_80 comes first, which everybody has
-and which is all that some read, then AEAD_AES_256_GCM for those who may use nothing less; two
-lines, since an INVITE has to fit a datagram. DTLS is offered where it was agreed already, or is
-asked for.
+hide nothing (RFC 4568 §7.1), and make the INVITE too long for a datagram.
+
+Of suites AES_CM_128_HMAC_SHA1_80 comes first, which everybody has and which is all that some read,
+then AEAD_AES_256_GCM for those who may use nothing less; two lines, since an INVITE has to fit a
+datagram. DTLS is offered where it was agreed already, or is asked for.
 
 What a later offer and answer change: the same key keeps its context and roll-over counter. When
 the peer's key changes in its offer, so does ours: behind the new key may be somebody who does not
