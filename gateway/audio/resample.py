@@ -53,6 +53,7 @@ class Resampler:
     def __init__(self, source_rate: int, target_rate: int) -> None:
         if not {source_rate, target_rate} <= RATES:
             raise ValueError(f"no resampling from {source_rate} to {target_rate} Hz")
+        self.rates = source_rate, target_rate
         self._filter = _design(source_rate, target_rate)
         self.reset()
 

@@ -322,7 +322,7 @@ class Engine:
             ]
 
     def _append(self, legs: list[Leg], now: float) -> None:
-        coded: list[tuple[Leg, bytes]] = []
+        coded: list[tuple[Leg, bytes | Samples]] = []
 
         def collect(leg: Leg) -> None:
             heard = leg.line.coded(now)

@@ -166,22 +166,29 @@ class Line:
         begun = [digit.digit for digit in pressed if not digit.ended]
         return self._tones.beside(begun, now) if begun and self._tones else begun
 
-    def coded(self, now: float) -> bytes | None:
+    def coded(self, now: float) -> bytes | Samples | None:
         """What the model hears since the last call, as it came; None: `hear` it. See uplink.py."""
-        return self.uplink.coded() if self._following is not None else None
+        if self._following is None:
+            return None
+        self._prepare_stages(now)
+        return self.uplink.coded(now)
 
     def hear(self, now: float) -> Samples:
         """What the model hears since the last call, at its rate; may be empty."""
         for digits in self._digits.values():
             digits.handle_timer(now)
-        if self._echo:
-            self._echo.follow(self.source.target)
-        if self._tones and self.downlink.keys:
-            self._tones.press(now)
+        self._prepare_stages(now)
         heard = self.uplink.hear(now)
         if not self.uplink.steady:
             self._end_succession()
         return heard
+
+    def _prepare_stages(self, now: float) -> None:
+        """Tell the stages what they have to know of the other direction."""
+        if self._echo:
+            self._echo.follow(self.source.target)
+        if self._tones and self.downlink.keys:
+            self._tones.press(now)
 
     def _settle(self) -> None:
         """Have what followed counted, before somebody asks."""

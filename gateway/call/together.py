@@ -14,7 +14,7 @@ from typing import TypeVar
 import numpy as np
 
 from gateway.audio.frame import Samples
-from gateway.audio.g711 import Codes
+from gateway.audio.g711 import Codes, is_coded
 from gateway.audio.resample import ROW_HZ, push_all
 
 from .downlink import Downlink
@@ -24,35 +24,51 @@ _One = TypeVar("_One")
 _Key = TypeVar("_Key", bound=Hashable)
 
 
-def heard(parts: Sequence[tuple[Uplink, bytes]]) -> list[Samples | Codes]:
+def heard(parts: Sequence[tuple[Uplink, bytes | Samples]]) -> list[Samples | Codes]:
     """What each model hears of what was `coded`, in the same order."""
-    sounds: list[Samples | Codes] = [np.frombuffer(coded, np.uint8) for _, coded in parts]
+    sounds: list[Samples | Codes] = [
+        np.frombuffer(coded, np.uint8) if isinstance(coded, bytes) else coded for _, coded in parts
+    ]
+    _decode(parts, sounds)
     groups = _grouped(
-        ((uplink.law.name, uplink.model_rate, len(coded)), index)
-        for index, (uplink, coded) in enumerate(parts)
-        if uplink.recorded or not uplink.straight
+        ((uplink.up.rates, len(sound)), index)
+        for index, ((uplink, _), sound) in enumerate(zip(parts, sounds, strict=True))
+        if not is_coded(sound) and len(sound)
     )
-    for (_, _, length), indices in groups.items():
-        law = parts[indices[0]][0].law
-        coded = b"".join([parts[index][1] for index in indices])
-        samples = law.decode(coded).reshape(len(indices), length)
-        others = []
-        for row, index in enumerate(indices):
-            uplink = parts[index][0]
-            if uplink.recorded:
-                uplink.record(samples[row])
-            if uplink.straight:
-                continue
-            if length % (law.rate // ROW_HZ) or not uplink.up.is_even:
-                sounds[index] = uplink.up.push(samples[row])
-            else:
-                others.append(row)
-        if others:
-            rows = samples if len(others) == len(indices) else samples[others]
-            ups = [parts[indices[row]][0].up for row in others]
-            for row, sound in zip(others, push_all(ups, rows), strict=True):
-                sounds[indices[row]] = sound
+    for ((rate, _), length), indices in groups.items():
+        ups = [parts[index][0].up for index in indices]
+        if length % (rate // ROW_HZ) or not all(up.is_even for up in ups):
+            for up, index in zip(ups, indices, strict=True):
+                sounds[index] = up.push(_samples(sounds[index]))
+            continue
+        block = np.concatenate([_samples(sounds[index]) for index in indices])
+        rows = push_all(ups, block.reshape(len(indices), length))
+        for index, row in zip(indices, rows, strict=True):
+            sounds[index] = row
     return sounds
+
+
+def _decode(parts: Sequence[tuple[Uplink, bytes | Samples]], sounds: list[Samples | Codes]) -> None:
+    """Put samples in the place of codes, but where the model hears those."""
+    groups = _grouped(
+        (uplink.law, index)
+        for index, (uplink, coded) in enumerate(parts)
+        if isinstance(coded, bytes) and (uplink.recorded or not uplink.straight)
+    )
+    for law, indices in groups.items():
+        samples = law.decode(b"".join([sounds[index].data for index in indices]))
+        at = 0
+        for index in indices:
+            uplink, end = parts[index][0], at + len(sounds[index])
+            uplink.record(samples[at:end])
+            if not uplink.straight:
+                sounds[index] = samples[at:end]
+            at = end
+
+
+def _samples(sound: Samples | Codes) -> Samples:
+    assert not is_coded(sound)
+    return sound
 
 
 def prepare(parts: Sequence[tuple[Downlink, Samples]]) -> None:

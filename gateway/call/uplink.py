@@ -188,16 +188,24 @@ class Uplink:
         """What brings it to the model's rate."""
         return self._voice.up
 
-    def coded(self) -> bytes | None:
+    def coded(self, now: float) -> bytes | Samples | None:
         """What the model hears since the last time, as it came; None: `hear` it.
 
-        Whoever takes it brings it to the model's rate by `up`, and records it.
+        Whoever takes it decodes and records it and brings it to the model's rate by `up`. Where
+        there are stages it is decoded, recorded and has gone through them.
         """
-        if not self._coded or self._heard or self._ready or self._stages or self.deaf:
+        if not self._coded or self._heard or self._ready or self.deaf:
             return None
-        coded, self._coded = self._coded, []
-        self._past.extend(coded)
-        return b"".join(coded)
+        parts, self._coded = self._coded, []
+        self._past.extend(parts)
+        coded = b"".join(parts)
+        if not self._stages:
+            return coded
+        samples = self.law.decode(coded)
+        self.record(samples)
+        for stage in self._stages:
+            samples = stage.hear(samples, self._voice.rate, now)
+        return samples
 
     def record(self, samples: Samples) -> None:
         """Record what was `coded`."""

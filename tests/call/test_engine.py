@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from gateway.audio.frame import Samples
+from gateway.audio.g711 import Codes
 from gateway.audio.playout import Part
 from gateway.call.digits import Digits
 from gateway.call.downlink import Start
@@ -101,9 +102,9 @@ class Listener:
         self.samples = 0
         self.error: Exception | None = None
 
-    def heard(self, samples: Samples, now: float) -> None:
+    def heard(self, sound: Samples | Codes, now: float) -> None:
         self.told.append("heard")
-        self.samples += len(samples)
+        self.samples += len(sound)
 
     def pressed(self, digit: str, now: float) -> None:
         self.told.append(f"pressed {digit}")

@@ -102,6 +102,34 @@ def test_a_model_of_the_other_law_hears_samples() -> None:
     assert sound.tobytes() == LAW["PCMU"].decode(payload(2) + payload(3)).tobytes()
 
 
+class Halving:
+    """A stage that keeps half of the loudness, and 30 samples back."""
+
+    def __init__(self) -> None:
+        self.rest = np.zeros(0, np.int16)
+
+    def hear(self, samples: Samples, rate: int, now: float) -> Samples:
+        sound = np.concatenate((self.rest, samples // 2))
+        sound, self.rest = sound[:-30], sound[-30:]
+        return sound
+
+
+def test_stages_are_gone_through() -> None:
+    """The same as alone, also where they keep sound back; recorded is what came."""
+    tracks = [Recorded(), Recorded()]
+    calls = [Call(1, tracks=tracks[0]), Call(1, tracks=tracks[1]), Call(50)]
+    for call in calls[:2]:
+        call.line.uplink._stages = [Halving()]
+    for _ in range(5):
+        for call in calls:
+            call.say()
+        both = hear([calls[0], calls[2]])
+        assert np.abs(both[0].astype(int) - calls[1].line.hear(calls[1].now)).max() <= 1
+        assert len(both[1]) == 960
+    one, other = (np.concatenate(it.of_caller) for it in tracks)
+    assert np.array_equal(one, other)
+
+
 def test_it_is_recorded() -> None:
     """As samples, whether the model hears samples or codes."""
     for law in (None, "PCMU"):
