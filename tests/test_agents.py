@@ -25,7 +25,7 @@ def name_of(trunk: Trunk | None) -> str | None:
 
 
 class TestWhoMayCall:
-    """Design §9: without trunks loopback and private addresses, with trunks only what they name."""
+    """Without trunks loopback and private addresses, with trunks only what they name."""
 
     @pytest.mark.parametrize(
         "source",
@@ -159,7 +159,7 @@ def answering(who: Directory, to: str, trunk: Trunk = NEIGHBOUR) -> str | None:
 
 
 class TestWhoAnswers:
-    """Design §9: `to` is the Request-URI's user; `*` and `?` are wildcards; first match wins."""
+    """`to` is the Request-URI's user; `*` and `?` are wildcards; first match wins."""
 
     def routed(self, *routes: dict[str, str]) -> Directory:
         return directory(

@@ -78,7 +78,7 @@ class TestDefaults:
             assert getattr(agent, key) == getattr(default, key), key
 
     def test_the_agents_defaults(self) -> None:
-        """Design §9: greeting null, tools [hang_up], voice and language the backend's."""
+        """Greeting null, tools [hang_up], voice and language the backend's."""
         agent = load_agent()
         assert agent.greeting is None
         assert agent.tools == ("hang_up",)

@@ -362,7 +362,7 @@ class TestRoutes:
 
 
 class TestOpenApi:
-    """Design §4: without a token it listens on loopback only, and refuses to start otherwise."""
+    """Without a token it listens on loopback only, and refuses to start otherwise."""
 
     @pytest.mark.parametrize("listen", ["0.0.0.0:8080", "[::]:8080", "192.168.1.5:8080"])
     @pytest.mark.parametrize("token", ["", ", token: ''", ", token: null", ", token: '${T:-}'"])

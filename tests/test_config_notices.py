@@ -151,7 +151,7 @@ def test_a_registration_without_its_password() -> None:
 
 
 def test_a_backend_that_nobody_uses() -> None:
-    """Design §9: without `agents` a built-in one on the simulator, also beside other backends."""
+    """Without `agents` a built-in one on the simulator, also beside other backends."""
     assert told(backends={"o": {"provider": "openai", "api_key": "k"}}) == [
         "agents: there is none; a built-in one answers every call on the simulator"
     ]

@@ -37,7 +37,7 @@ def lines(stream: io.StringIO) -> list[dict[str, Any]]:
 
 
 class TestForm:
-    """Design §4: JSON when stdout is no terminal, readable when it is."""
+    """JSON when stdout is no terminal, readable when it is."""
 
     def test_json_where_no_terminal_is(self) -> None:
         stream = io.StringIO()

@@ -78,7 +78,7 @@ def test_metrics_are_text_behind_the_token() -> None:
 
 
 class TestHealth:
-    """Design §4: `/healthz`, the process lives; `/readyz`, it takes calls."""
+    """`/healthz`, the process lives; `/readyz`, it takes calls."""
 
     def test_alive(self) -> None:
         [(status, body, _)] = asking("/healthz")
