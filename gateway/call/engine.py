@@ -34,7 +34,6 @@ from gateway.rtp.port import RtpPort, RtpPorts
 
 from . import together
 from .digits import Digits
-from .downlink import Downlink
 from .line import Line
 from .relay import Relay, Side
 from .shield import Handshakes, Shield
@@ -325,15 +324,21 @@ class Engine:
         coded: list[tuple[Leg, bytes]] = []
 
         def collect(leg: Leg) -> None:
-            heard = leg.line.coded(now)
+            heard = leg.line.coded()
             if heard is None:
                 leg.append(now)
             else:
                 coded.append((leg, heard))
 
+        def deliver(leg: Leg) -> None:
+            sound, record = next(sounds)
+            if record is not None:
+                leg.line.uplink.record(record)
+            leg.deliver(sound, now)
+
         self._each(legs, collect)
         sounds = iter(together.heard([(leg.line.uplink, heard) for leg, heard in coded]))
-        self._each([leg for leg, _ in coded], lambda leg: leg.deliver(next(sounds), now))
+        self._each([leg for leg, _ in coded], deliver)
 
     def _hungry(self) -> list[Leg]:
         waiting = [leg for leg in self._legs.values() if leg.line.playout.undecoded]
@@ -346,16 +351,17 @@ class Engine:
             leg.line.playout.decode_one()
 
     def _prepare(self, legs: list[Leg], missed: int) -> None:
-        speeches: list[tuple[Downlink, Samples]] = []
+        speaking: list[tuple[Leg, Samples]] = []
 
         def begin(leg: Leg) -> None:
             if missed:
                 leg.line.downlink.skip(missed)
             if (speech := leg.speech()) is not None:
-                speeches.append((leg.line.downlink, speech))
+                speaking.append((leg, speech))
 
         self._each(legs, begin)
-        together.prepare(speeches)
+        packs = iter(together.said([(leg.line.downlink, speech) for leg, speech in speaking]))
+        self._each([leg for leg, _ in speaking], lambda leg: leg.line.downlink.pack(*next(packs)))
 
     def _each(self, legs: Sequence[Leg], step: Callable[[Leg], None]) -> None:
         """Run a step of every call; one that fails is taken off and told, the others go on."""

@@ -166,7 +166,7 @@ class Line:
         begun = [digit.digit for digit in pressed if not digit.ended]
         return self._tones.beside(begun, now) if begun and self._tones else begun
 
-    def coded(self, now: float) -> bytes | None:
+    def coded(self) -> bytes | None:
         """What the model hears since the last call, as it came; None: `hear` it. See uplink.py."""
         return self.uplink.coded() if self._following is not None else None
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from gateway.audio.frame import Samples
 from gateway.audio.g711 import Codes
-from gateway.audio.resample import ROW_HZ, push_all
+from gateway.audio.resample import Resampler, push_all
 
 from .downlink import Downlink
 from .uplink import Uplink
@@ -24,50 +24,56 @@ _One = TypeVar("_One")
 _Key = TypeVar("_Key", bound=Hashable)
 
 
-def heard(parts: Sequence[tuple[Uplink, bytes]]) -> list[Samples | Codes]:
-    """What each model hears of what was `coded`, in the same order."""
+def heard(parts: Sequence[tuple[Uplink, bytes]]) -> list[tuple[Samples | Codes, Samples | None]]:
+    """What each model hears of what was `coded`, and what of it to `record`, in the same order."""
     sounds: list[Samples | Codes] = [np.frombuffer(coded, np.uint8) for _, coded in parts]
+    records: list[Samples | None] = [None] * len(parts)
     groups = _grouped(
         ((uplink.law.name, uplink.model_rate, len(coded)), index)
         for index, (uplink, coded) in enumerate(parts)
         if uplink.recorded or not uplink.straight
     )
-    for (_, _, length), indices in groups.items():
-        law = parts[indices[0]][0].law
+    for indices in groups.values():
+        uplinks = [parts[index][0] for index in indices]
         coded = b"".join([parts[index][1] for index in indices])
-        samples = law.decode(coded).reshape(len(indices), length)
-        others = []
-        for row, index in enumerate(indices):
-            uplink = parts[index][0]
+        samples = uplinks[0].law.decode(coded).reshape(len(indices), -1)
+        rows: list[int] = []
+        for row, uplink in enumerate(uplinks):
             if uplink.recorded:
-                uplink.record(samples[row])
-            if uplink.straight:
-                continue
-            if length % (law.rate // ROW_HZ) or not uplink.up.is_even:
-                sounds[index] = uplink.up.push(samples[row])
-            else:
-                others.append(row)
-        if others:
-            rows = samples if len(others) == len(indices) else samples[others]
-            ups = [parts[indices[row]][0].up for row in others]
-            for row, sound in zip(others, push_all(ups, rows), strict=True):
+                records[indices[row]] = samples[row]
+            if not uplink.straight:
+                rows.append(row)
+        if rows:
+            block = samples if len(rows) == len(indices) else samples[rows]
+            pushed = _pushed([uplinks[row].up for row in rows], block)
+            for row, sound in zip(rows, pushed, strict=True):
                 sounds[indices[row]] = sound
-    return sounds
+    return list(zip(sounds, records, strict=True))
 
 
-def prepare(parts: Sequence[tuple[Downlink, Samples]]) -> None:
-    """Make a packet of the `speech` of each."""
+def said(parts: Sequence[tuple[Downlink, Samples]]) -> list[tuple[bytes, Samples]]:
+    """The `speech` of each as `pack` takes it, in the same order."""
+    packs: list[tuple[bytes, Samples]] = [(b"", speech) for _, speech in parts]
     groups = _grouped(
         ((downlink.law.name, len(speech)), index) for index, (downlink, speech) in enumerate(parts)
     )
     for indices in groups.values():
         block = np.concatenate([parts[index][1] for index in indices])
         downlinks = [parts[index][0] for index in indices]
-        sounds = push_all([it.down for it in downlinks], block.reshape(len(indices), -1))
-        coded = downlinks[0].law.encode(sounds)
+        sounds = _pushed([it.down for it in downlinks], block.reshape(len(indices), -1))
+        coded = downlinks[0].law.encode(np.asarray(sounds))
         length = len(coded) // len(indices)
-        for row, downlink in enumerate(downlinks):
-            downlink.pack(coded[row * length : (row + 1) * length], sounds[row])
+        for row, index in enumerate(indices):
+            packs[index] = coded[row * length : (row + 1) * length], sounds[row]
+    return packs
+
+
+def _pushed(streams: Sequence[Resampler], block: Samples) -> Sequence[Samples] | Samples:
+    """What the resamplers give for the rows."""
+    length = block.shape[1]
+    if all(stream.takes(length) for stream in streams):
+        return push_all(streams, block)
+    return [stream.push(row) for stream, row in zip(streams, block, strict=True)]
 
 
 def _grouped(pairs: Iterable[tuple[_Key, _One]]) -> dict[_Key, list[_One]]:

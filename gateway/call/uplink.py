@@ -191,7 +191,7 @@ class Uplink:
     def coded(self) -> bytes | None:
         """What the model hears since the last time, as it came; None: `hear` it.
 
-        Whoever takes it brings it to the model's rate by `up`, and records it.
+        Whoever takes it brings it to the model's rate by `up`, and has it recorded.
         """
         if not self._coded or self._heard or self._ready or self._stages or self.deaf:
             return None
@@ -201,8 +201,8 @@ class Uplink:
 
     def record(self, samples: Samples) -> None:
         """Record what was `coded`."""
-        if self._track:
-            self._track(samples, self._voice.rate)
+        if self._track:  # as its own: a row would keep the sound of all the calls there were
+            self._track(samples.copy(), self._voice.rate)
 
     @property
     def straight(self) -> bool:

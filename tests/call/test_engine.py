@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from gateway.audio.frame import Samples
+from gateway.audio.g711 import Codes
 from gateway.audio.playout import Part
 from gateway.call.digits import Digits
 from gateway.call.downlink import Start
@@ -101,7 +102,7 @@ class Listener:
         self.samples = 0
         self.error: Exception | None = None
 
-    def heard(self, samples: Samples, now: float) -> None:
+    def heard(self, samples: Samples | Codes, now: float) -> None:
         self.told.append("heard")
         self.samples += len(samples)
 
@@ -248,6 +249,30 @@ def test_a_call_that_fails_is_taken_off_and_the_others_go_on(
     assert len(broken_port.sent) == 2
     assert len(port.sent) == 6
     assert listener.error is None
+
+
+def test_a_call_that_fails_where_all_share_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Recording what was coded, and packing what was said, are each call's own."""
+    for fails in ("record", "pack"):
+        bench = Bench()
+        calls = [bench.call() for _ in range(4)]
+        broken, _, broken_listener = calls[0]
+
+        def fail(*given: object) -> None:
+            raise RuntimeError("our own mistake")
+
+        part = broken.line.uplink if fails == "record" else broken.line.downlink
+        monkeypatch.setattr(part, fails, fail)
+        monkeypatch.setattr(type(broken.line.uplink), "recorded", True)
+        for n in range(12):
+            for _, port, _ in calls:
+                port.arrived.append(sound(n))
+            bench.tick()
+        assert isinstance(broken_listener.error, RuntimeError)
+        for _, port, listener in calls[1:]:
+            assert listener.error is None
+            assert len(port.sent) == 12
+            assert listener.samples >= 10 * 480
 
 
 def test_a_call_that_is_removed_is_silent() -> None:
