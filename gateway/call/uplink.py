@@ -229,11 +229,12 @@ class Uplink:
 
     def forget(self, now: float) -> None:
         """What came until now was for others; the stream goes on from here."""
+        self._decode_coded()  # it is recorded
         self._last_audio_at = now
         self._filled = 0
-        self._coded.clear()
         self._heard.clear()
         self._ready.clear()
+        self.reception.forget()
         before, self.reorder = self.reorder, Reorder(self._codec.clock_rate)
         self.reorder.lost, self.reorder.late = before.lost, before.late
         self.reorder.bursts = before.bursts
