@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gateway.call.ticker import CATCH_UP, TimerDescriptor
+from gateway.call.ticker import CATCH_UP, TICK, TimerDescriptor
 
 
 def test_the_timer_descriptor_ticks_every_20_ms() -> None:
@@ -61,22 +61,26 @@ def test_a_loop_that_was_away_makes_up_for_two_ticks_at_most() -> None:
 
 
 def test_callbacks_that_come_many_at_a_time_let_no_tick_wait() -> None:
-    """`keep` runs the tick that is due, once, and nothing before that."""
+    """`keep` runs the tick that is due, at once, and none before its time."""
     ticks: list[int] = []
 
     async def main() -> None:
-        ticker = TimerDescriptor()
+        loop, ticker = asyncio.get_running_loop(), TimerDescriptor()
         ticker.keep()
-        ticker.start(lambda now, missed: ticks.append(missed))
+        began = loop.time()
+        ticker.start(lambda now, missed: ticks.append(1 + missed))
         ticker.keep()
-        assert ticks == []
+        assert sum(ticks) <= (loop.time() - began) / TICK
         time.sleep(0.025)  # noqa: ASYNC251 - a callback that takes long
         ticker.keep()
-        assert len(ticks) == 1
-        ticker.keep()
-        assert len(ticks) == 1
+        assert ticks
+        for _ in range(20):
+            ticker.keep()
+            assert sum(ticks) <= (loop.time() - began) / TICK
         ticker.stop()
+        made = len(ticks)
         ticker.keep()
+        assert len(ticks) == made
 
     asyncio.run(main())
 
@@ -101,5 +105,5 @@ def test_a_tick_that_fails_is_not_the_fault_of_who_called() -> None:
         ticker.stop()
 
     asyncio.run(main())
-    assert len(ticks) == 2
+    assert len(ticks) >= 2
     assert [str(it["exception"]) for it in told] == ["our own mistake"]
