@@ -27,7 +27,7 @@ from .audio.codec import missing
 from .backends import profile_of, script_of
 from .call.admission import Admission
 from .call.carrier import Carrier
-from .call.engine import Engine, Ticker, TimerDescriptor
+from .call.engine import Engine
 from .call.exchange import Exchange
 from .call.journal import Journal
 from .call.lateness import Lateness
@@ -35,6 +35,7 @@ from .call.model import Backend
 from .call.recorder import Recorder
 from .call.sound_file import FORMATS, opus_missing
 from .call.switchboard import Switchboard
+from .call.ticker import Ticker, TimerDescriptor
 from .config import Config, EchoMode, RecordsConfig
 from .config_backends import BackendConfig, SimulatorConfig
 from .realtime.client import Connection, Connector, OnClose, OnMessage, connect, probe

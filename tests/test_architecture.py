@@ -79,6 +79,7 @@ SHELL = frozenset(
         "call/recording.py",
         "call/sound_file.py",
         "call/switchboard.py",
+        "call/ticker.py",
         "api/calls.py",
         "api/server.py",
         "simulator/server.py",

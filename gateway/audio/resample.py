@@ -33,7 +33,7 @@ _HALF_LENGTH = 16  # samples of the lower rate on each side of the filter's cent
 # As arrays, because numpy is slower with numbers.
 _LOWEST, _HIGHEST = np.array(-32768, np.float32), np.array(32767, np.float32)
 _BETA = 7.0  # of Kaiser's window: everything from 1.15 of the edge up is 70 dB down
-ROW_HZ = 400  # rows of at least 2.5 ms: longer ones multiply more zeros, shorter ones copy more
+_ROW_HZ = 400  # rows of at least 2.5 ms: longer ones multiply more zeros, shorter ones copy more
 
 
 class _Filter(NamedTuple):
@@ -72,10 +72,9 @@ class Resampler:
         self._line = np.zeros(self._filter.history, np.float32)
         self._fit(1)
 
-    @property
-    def is_even(self) -> bool:
-        """Between two units: what `push_all` asks of each stream."""
-        return not self._phase
+    def takes(self, length: int) -> bool:
+        """Whether `push_all` may have so many samples: whole rows, and none begun."""
+        return not (self._phase or length % self._filter.row)
 
     def push(self, samples: Samples) -> Samples:
         """Take the next samples of the stream and give all that can follow them, saturated."""
@@ -113,8 +112,7 @@ class Resampler:
 def push_all(streams: Sequence[Resampler], block: Samples) -> Samples:
     """What `push` does, for many streams of one pair of rates at once: a fifth of the work.
 
-    `block` is a row of samples for each stream, every row whole rows of the filter (2.5 ms); so is
-    what comes out. Each stream must be `is_even`.
+    `block` is a row of samples for each stream, so is what comes out. Each stream `takes` as many.
     """
     _, _, delay, history, row, matrix = streams[0]._filter
     if not delay:
@@ -153,7 +151,7 @@ def _design(source_rate: int, target_rate: int) -> _Filter:
     for phase in range(up):
         taps[phase::up] /= taps[phase::up].sum()  # direct current passes exactly, in each phase
     history = (2 * centre - (down - 1) + up - 1) // up
-    row = ceil(source_rate / ROW_HZ / down) * down
+    row = ceil(source_rate / _ROW_HZ / down) * down
     step = np.arange(1, row // down * up + 1) * down - 1  # where each output of a row looks from
     at = step[None, :] - (np.arange(history + row)[:, None] - history) * up
     matrix = np.where((at >= 0) & (at < len(taps)), taps.take(at, mode="clip"), 0.0)

@@ -14,6 +14,7 @@ equipment.py ●  what a call holds while it lasts, and gives back
 telephone.py    one SIP call as the call above it sees it: offers, answers, what was agreed
 talk.py         an answered call: line, bridge and model joined
 engine.py ●     the one 20 ms tick: send, receive, run every line, prepare
+ticker.py ●     where the ticks come from
 line.py         the caller's end, both ways: who may send, the keys, the counts
 uplink.py       the caller's packets as sound for the model: order, codec, gaps, silence
 together.py     the sound of many calls as one array

@@ -102,6 +102,9 @@ class Downlink:
         if self._rate:  # of the law there was
             self._leaving = [(at, self._sampled(piece)) for at, piece in self._leaving]
             self._waiting = [self._sampled(piece) for piece in self._waiting]
+        if not media.sending:  # the stream begins anew after the pause
+            self._waiting[:0] = [piece for _, piece in self._leaving]
+            self._leaving, self.packets, self._marker = [], [], True
         self._media = media
         codec = codec_of(media.codec.name)
         ptime = codec.packet_ms(media.ptime)
@@ -116,14 +119,12 @@ class Downlink:
         if self._rate != codec.rate:
             self._change(codec.rate)
         self._piece = codec.rate * piece // 1000
+        self._waiting = self._divided(self._waiting)
         self._taken = self.playout.rate * FRAME_MS // 1000  # of the playout, in 20 ms
         self._plain = codec.stateless and ptime == FRAME_MS and media.sending
         self._silence = self._encoder.encode(silence(self._frame)) if self._plain else b""
         self._still = False
         self.playout.use_law(codec.name)
-        if not media.sending:  # the stream begins anew after the pause
-            self._waiting[:0] = [piece for _, piece in self._leaving]
-            self._leaving, self.packets, self._marker = [], [], True
 
     def expect_loss(self, share: float) -> None:
         """Prepare for it that of our packets so many (0..1) are lost, as of the latest were."""
@@ -157,7 +158,7 @@ class Downlink:
         Returns the next 20 ms of the model's speech, to go through `down` and `law` into `pack`;
         None: all is done.
         """
-        if not self._plain or self._waiting or self._ring or self.keys:
+        if not self._plain or self._waiting or self._leaving or self._ring or self.keys:
             self.prepare()
             return None
         self._timestamp = (self._timestamp + self._tick_units) & 0xFFFFFFFF
@@ -226,7 +227,9 @@ class Downlink:
         return Start(self.ssrc, self._sequence, self._timestamp)
 
     def resume(self, start: Start) -> None:
-        """Go on with our stream where another stands."""
+        """Go on with our stream where another stands; speech that had not left is still to come."""
+        pieces = [self._sampled(piece) for _, piece in self._leaving if piece.taken]
+        self._waiting[:0] = self._divided(pieces)
         self._sequence = start.sequence
         self._timestamp = (start.timestamp - self._tick_units) & 0xFFFFFFFF
         self.packets, self._leaving, self._marker = [], [], True
@@ -311,6 +314,19 @@ class Downlink:
             return _Piece(np.concatenate(codes), taken)
         return _Piece(np.concatenate([self._samples(piece.sound) for piece in pieces]), taken)
 
+    def _divided(self, pieces: list[_Piece]) -> list[_Piece]:
+        """The same sound in pieces as packets have them now; silence fills up the last one."""
+        least = self._rate * FRAME_MS // 2000  # of 10 ms
+        parts = [
+            _Piece(piece.sound[at : at + least], piece.taken * least // len(piece.sound))
+            for piece in pieces
+            for at in range(0, len(piece.sound), least)
+        ]
+        each = self._piece // least
+        if len(parts) % each:
+            parts.append(_Piece(silence(least), 0))
+        return [self._joined(parts[at : at + each]) for at in range(0, len(parts), each)]
+
     def _coded(self, sound: Samples | Codes) -> bytes:
         return sound.tobytes() if is_coded(sound) else self._encoder.encode(sound)
 
@@ -322,8 +338,8 @@ class Downlink:
 
     def _tell(self, track: Track) -> None:
         if self._leaving:
-            for _, piece in self._leaving:
-                track(self._samples(piece.sound), self._made_at)
+            for _, piece in self._leaving:  # as its own: a row would keep the sound of all calls
+                track(self._samples(piece.sound).copy(), self._made_at)
         elif self.packets or self._paused or not self._media.sending:  # a key, or nothing
             track(silence(self._frame), self._rate)
 

@@ -11,39 +11,30 @@ In each tick, in this order:
 No task, timer, queue or transport per call is on this path, and nothing is logged in it. Two
 parties that were joined (relay.py) are not on it: their packets pass as they come.
 
-Where the ticks come from and what the ports are is handed in: a timer descriptor and sockets in the
+Who ticks (ticker.py) and what the ports are is handed in: a timer descriptor and sockets in the
 service, virtual time and a network in memory in tests.
 """
 
 from __future__ import annotations
 
-import asyncio
-import ctypes
-import math
-import os
-import struct
-import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Protocol
 
-from gateway.audio.frame import FRAME_MS, Samples
+from gateway.audio.frame import Samples
 from gateway.audio.g711 import Codes
 from gateway.audio.playout import Part
 from gateway.rtp.port import RtpPort, RtpPorts
 
 from . import together
 from .digits import Digits
-from .downlink import Downlink
 from .line import Line
 from .relay import Relay, Side
 from .shield import Handshakes, Shield
 
-TICK = FRAME_MS / 1000  # s
 APPEND_TICKS = 2  # an append holds 40 ms: 20 ms cost a third more, longer saves little
 DECODE_BUDGET = 0.004  # s a tick
 BURST = 64  # datagrams of one port that are passed on within a tick: 20 ms are one or two
-CATCH_UP = 2  # ticks at most that run back to back after a delay
 
 
 class Listener(Protocol):
@@ -143,6 +134,7 @@ class Leg:
         if line.source.locked and not self._connected and line.source.target is not None:
             self._connected = True  # the kernel drops everybody else's packets from here on
             self.port.connect(line.source.target)
+            self.receive(now)
 
     def append(self, now: float) -> None:
         """Give the model what the caller said since the last time."""
@@ -200,18 +192,19 @@ class Joint:
         self.relay = relay
         self._clock = clock
         self._broke = broke
+        self._open = False
         self._ends = (_End(caller, relay.caller), _End(target, relay.target))
         for end, other in (self._ends, self._ends[::-1]):
             end.read = partial(self._read, end, other)
 
     def open(self) -> None:
         """Begin: what is in the ports already goes first."""
-        for end in self._ends:
-            end.port.watch(end.read)
-            end.read()
+        self._open = True
+        self._watch(self._ends)
 
     def close(self) -> None:
         """End; harmless when it was over. The ports are as if nobody had connected them."""
+        self._open = False
         for end in self._ends:
             end.port.watch(None)
             self._disconnect(end)
@@ -224,14 +217,24 @@ class Joint:
 
     def replenish(self) -> None:
         """A tick is over."""
+        exhausted = [end for end in self._ends if end.budget <= 0]
         for end in self._ends:
-            exhausted, end.budget = end.budget <= 0, BURST
-            if exhausted:
-                end.port.watch(end.read)
-                end.read()
+            end.budget = BURST
+        if exhausted and self._open:
+            self._watch(exhausted)
+
+    @staticmethod
+    def _watch(ends: Sequence[_End]) -> None:
+        """All of them first: with what the first one reads it may be over."""
+        for end in ends:
+            end.port.watch(end.read)
+        for end in ends:
+            end.read()
 
     def _read(self, end: _End, other: _End) -> None:
         """Pass on all that came at one port."""
+        if not self._open:
+            return
         try:
             now = self._clock()
             for data, source in end.port.receive():
@@ -246,6 +249,7 @@ class Joint:
             if rule.locked and not end.connected and rule.target is not None:
                 end.connected = True  # the kernel drops everybody else's packets from here on
                 end.port.connect(rule.target)
+                self._read(end, other)
             if end.budget <= 0:
                 end.port.watch(None)
         except Exception as error:  # a border: the loop that called is not at fault
@@ -331,9 +335,15 @@ class Engine:
             else:
                 coded.append((leg, heard))
 
+        def deliver(leg: Leg) -> None:
+            sound, record = next(sounds)
+            if record is not None:
+                leg.line.uplink.record(record)
+            leg.deliver(sound, now)
+
         self._each(legs, collect)
         sounds = iter(together.heard([(leg.line.uplink, heard) for leg, heard in coded]))
-        self._each([leg for leg, _ in coded], lambda leg: leg.deliver(next(sounds), now))
+        self._each([leg for leg, _ in coded], deliver)
 
     def _hungry(self) -> list[Leg]:
         waiting = [leg for leg in self._legs.values() if leg.line.playout.undecoded]
@@ -346,16 +356,17 @@ class Engine:
             leg.line.playout.decode_one()
 
     def _prepare(self, legs: list[Leg], missed: int) -> None:
-        speeches: list[tuple[Downlink, Samples]] = []
+        speaking: list[tuple[Leg, Samples]] = []
 
         def begin(leg: Leg) -> None:
             if missed:
                 leg.line.downlink.skip(missed)
             if (speech := leg.speech()) is not None:
-                speeches.append((leg.line.downlink, speech))
+                speaking.append((leg, speech))
 
         self._each(legs, begin)
-        together.prepare(speeches)
+        packs = iter(together.said([(leg.line.downlink, speech) for leg, speech in speaking]))
+        self._each([leg for leg, _ in speaking], lambda leg: leg.line.downlink.pack(*next(packs)))
 
     def _each(self, legs: Sequence[Leg], step: Callable[[Leg], None]) -> None:
         """Run a step of every call; one that fails is taken off and told, the others go on."""
@@ -365,74 +376,3 @@ class Engine:
             except Exception as error:  # the one border: a call's fault must stay its own
                 self.remove(leg)
                 leg.listener.broke(error)
-
-
-class Ticker(Protocol):
-    """Where the ticks come from."""
-
-    def start(self, tick: Callable[[float, int], None]) -> None:
-        """Call `tick(now, missed)` every 20 ms, `now` in the loop's time."""
-
-    def keep(self) -> None:
-        """Run the tick that is due, if one is: for callbacks that come many at a time."""
-
-    def stop(self) -> None:
-        """No tick after this."""
-
-
-class TimerDescriptor:
-    """Ticks from a Linux timer descriptor with absolute deadlines (timerfd_create(2)).
-
-    The event loop's own timers are rounded to a millisecond; this one is not, and it does not
-    drift. `os.timerfd_create` came with Python 3.13, so the C library is asked directly.
-    """
-
-    def __init__(self) -> None:
-        self._descriptor: int | None = None
-        self._next = math.inf  # loop time of the next tick, at the latest
-        self._read: Callable[[], None] = lambda: None
-
-    def start(self, tick: Callable[[float, int], None]) -> None:
-        """Arm the descriptor and let the running loop read it."""
-        loop = asyncio.get_running_loop()
-        descriptor = self._descriptor = _timer_descriptor(TICK)
-
-        def read() -> None:
-            try:
-                (due,) = struct.unpack("@Q", os.read(descriptor, 8))
-            except BlockingIOError:  # `keep` was quicker
-                return
-            self._next += due * TICK
-            runs = min(due, CATCH_UP)
-            for run in range(runs):
-                tick(loop.time(), due - runs if run == 0 else 0)
-
-        self._read, self._next = read, loop.time() + TICK
-        loop.add_reader(descriptor, read)
-
-    def keep(self) -> None:
-        """Run the tick that is due, if one is."""
-        if time.monotonic() >= self._next:
-            self._read()
-
-    def stop(self) -> None:
-        """Close the descriptor."""
-        if self._descriptor is not None:
-            asyncio.get_running_loop().remove_reader(self._descriptor)
-            os.close(self._descriptor)
-            self._descriptor, self._next = None, math.inf
-
-
-def _timer_descriptor(interval: float) -> int:
-    """A non-blocking timer descriptor that fires every `interval` seconds from now on."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    descriptor: int = libc.timerfd_create(time.CLOCK_MONOTONIC, os.O_NONBLOCK | os.O_CLOEXEC)
-    if descriptor < 0:
-        raise OSError(ctypes.get_errno(), "timerfd_create failed")
-    seconds, nanoseconds = divmod(round(interval * 1e9), 1_000_000_000)
-    # struct itimerspec: the interval, then the first expiry; both as seconds and nanoseconds
-    spec = struct.pack("@qqqq", seconds, nanoseconds, seconds, nanoseconds)
-    if libc.timerfd_settime(descriptor, 0, spec, None) < 0:
-        os.close(descriptor)
-        raise OSError(ctypes.get_errno(), "timerfd_settime failed")
-    return descriptor

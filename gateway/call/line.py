@@ -170,21 +170,21 @@ class Line:
         """What the model hears since the last call, as it came; None: `hear` it. See uplink.py."""
         if self._following is None:
             return None
-        self._prepare_stages(now)
+        self._tell_stages(now)
         return self.uplink.coded(now)
 
     def hear(self, now: float) -> Samples:
         """What the model hears since the last call, at its rate; may be empty."""
         for digits in self._digits.values():
             digits.handle_timer(now)
-        self._prepare_stages(now)
+        self._tell_stages(now)
         heard = self.uplink.hear(now)
         if not self.uplink.steady:
             self._end_succession()
         return heard
 
-    def _prepare_stages(self, now: float) -> None:
-        """Tell the stages what they have to know of the other direction."""
+    def _tell_stages(self, now: float) -> None:
+        """What they have to know of the other direction."""
         if self._echo:
             self._echo.follow(self.source.target)
         if self._tones and self.downlink.keys:

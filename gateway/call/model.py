@@ -228,10 +228,6 @@ class Model:
                 self._log.debug("backend_event", type=type_of(event))
 
 
-def _wire(samples: Samples) -> bytes:
-    return samples.astype("<i2", copy=False).tobytes()
-
-
 async def reach(
     backends: Sequence[Backend],
     make: Callable[[Backend], Model],

@@ -14,8 +14,8 @@ from typing import TypeVar
 import numpy as np
 
 from gateway.audio.frame import Samples
-from gateway.audio.g711 import Codes, is_coded
-from gateway.audio.resample import ROW_HZ, push_all
+from gateway.audio.g711 import Codes
+from gateway.audio.resample import Resampler, push_all
 
 from .downlink import Downlink
 from .uplink import Uplink
@@ -24,66 +24,60 @@ _One = TypeVar("_One")
 _Key = TypeVar("_Key", bound=Hashable)
 
 
-def heard(parts: Sequence[tuple[Uplink, bytes | Samples]]) -> list[Samples | Codes]:
-    """What each model hears of what was `coded`, in the same order."""
-    sounds: list[Samples | Codes] = [
-        np.frombuffer(coded, np.uint8) if isinstance(coded, bytes) else coded for _, coded in parts
-    ]
-    _decode(parts, sounds)
-    groups = _grouped(
-        ((uplink.up.rates, len(sound)), index)
-        for index, ((uplink, _), sound) in enumerate(zip(parts, sounds, strict=True))
-        if not is_coded(sound) and len(sound)
-    )
-    for ((rate, _), length), indices in groups.items():
-        ups = [parts[index][0].up for index in indices]
-        if length % (rate // ROW_HZ) or not all(up.is_even for up in ups):
-            for up, index in zip(ups, indices, strict=True):
-                sounds[index] = up.push(_samples(sounds[index]))
+def heard(
+    parts: Sequence[tuple[Uplink, bytes | Samples]],
+) -> list[tuple[Samples | Codes, Samples | None]]:
+    """What each model hears of what was `coded`, and what of it to `record`, in the same order."""
+    sounds: list[Samples | Codes] = []
+    records: list[Samples | None] = [None] * len(parts)
+    coded_ones, sampled = [], []
+    for index, (uplink, coded) in enumerate(parts):
+        if not isinstance(coded, bytes):
+            sounds.append(coded)
+            if len(coded):  # a stage may keep all of it
+                sampled.append(((uplink.up.rates, len(coded)), (index, uplink.up, coded)))
             continue
-        block = np.concatenate([_samples(sounds[index]) for index in indices])
-        rows = push_all(ups, block.reshape(len(indices), length))
-        for index, row in zip(indices, rows, strict=True):
-            sounds[index] = row
-    return sounds
-
-
-def _decode(parts: Sequence[tuple[Uplink, bytes | Samples]], sounds: list[Samples | Codes]) -> None:
-    """Put samples in the place of codes, but where the model hears those."""
-    groups = _grouped(
-        (uplink.law, index)
-        for index, (uplink, coded) in enumerate(parts)
-        if isinstance(coded, bytes) and (uplink.recorded or not uplink.straight)
-    )
-    for law, indices in groups.items():
-        samples = law.decode(b"".join([sounds[index].data for index in indices]))
-        at = 0
-        for index in indices:
-            uplink, end = parts[index][0], at + len(sounds[index])
-            uplink.record(samples[at:end])
+        sounds.append(np.frombuffer(coded, np.uint8))
+        if uplink.recorded or not uplink.straight:
+            coded_ones.append(((uplink.law, len(coded)), (index, uplink, coded)))
+    for (law, length), group in _grouped(coded_ones).items():
+        samples = law.decode(b"".join([coded for _, _, coded in group])).reshape(-1, length)
+        for row, (index, uplink, _) in zip(samples, group, strict=True):
+            if uplink.recorded:
+                records[index] = row
             if not uplink.straight:
-                sounds[index] = samples[at:end]
-            at = end
+                sampled.append(((uplink.up.rates, length), (index, uplink.up, row)))
+    for same in _grouped(sampled).values():
+        block = np.concatenate([row for _, _, row in same]).reshape(len(same), -1)
+        pushed = _pushed([up for _, up, _ in same], block)
+        for (index, _, _), sound in zip(same, pushed, strict=True):
+            sounds[index] = sound
+    return list(zip(sounds, records, strict=True))
 
 
-def _samples(sound: Samples | Codes) -> Samples:
-    assert not is_coded(sound)
-    return sound
-
-
-def prepare(parts: Sequence[tuple[Downlink, Samples]]) -> None:
-    """Make a packet of the `speech` of each."""
+def said(parts: Sequence[tuple[Downlink, Samples]]) -> list[tuple[bytes, Samples]]:
+    """The `speech` of each as `pack` takes it, in the same order."""
+    packs: list[tuple[bytes, Samples]] = [(b"", speech) for _, speech in parts]
     groups = _grouped(
         ((downlink.law.name, len(speech)), index) for index, (downlink, speech) in enumerate(parts)
     )
     for indices in groups.values():
         block = np.concatenate([parts[index][1] for index in indices])
         downlinks = [parts[index][0] for index in indices]
-        sounds = push_all([it.down for it in downlinks], block.reshape(len(indices), -1))
-        coded = downlinks[0].law.encode(sounds)
+        sounds = _pushed([it.down for it in downlinks], block.reshape(len(indices), -1))
+        coded = downlinks[0].law.encode(np.asarray(sounds))
         length = len(coded) // len(indices)
-        for row, downlink in enumerate(downlinks):
-            downlink.pack(coded[row * length : (row + 1) * length], sounds[row])
+        for row, index in enumerate(indices):
+            packs[index] = coded[row * length : (row + 1) * length], sounds[row]
+    return packs
+
+
+def _pushed(streams: Sequence[Resampler], block: Samples) -> Sequence[Samples] | Samples:
+    """What the resamplers give for the rows."""
+    length = block.shape[1]
+    if all(stream.takes(length) for stream in streams):
+        return push_all(streams, block)
+    return [stream.push(row) for stream, row in zip(streams, block, strict=True)]
 
 
 def _grouped(pairs: Iterable[tuple[_Key, _One]]) -> dict[_Key, list[_One]]:

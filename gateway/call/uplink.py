@@ -191,8 +191,8 @@ class Uplink:
     def coded(self, now: float) -> bytes | Samples | None:
         """What the model hears since the last time, as it came; None: `hear` it.
 
-        Whoever takes it decodes and records it and brings it to the model's rate by `up`. Where
-        there are stages it is decoded, recorded and has gone through them.
+        Whoever takes it brings it to the model's rate by `up`, and has it recorded. Where there are
+        stages it has gone through them, and is recorded.
         """
         if not self._coded or self._heard or self._ready or self.deaf:
             return None
@@ -209,8 +209,8 @@ class Uplink:
 
     def record(self, samples: Samples) -> None:
         """Record what was `coded`."""
-        if self._track:
-            self._track(samples, self._voice.rate)
+        if self._track:  # as its own: a row would keep the sound of all the calls there were
+            self._track(samples.copy(), self._voice.rate)
 
     @property
     def straight(self) -> bool:
@@ -237,11 +237,12 @@ class Uplink:
 
     def forget(self, now: float) -> None:
         """What came until now was for others; the stream goes on from here."""
+        self._decode_coded()  # it is recorded
         self._last_audio_at = now
         self._filled = 0
-        self._coded.clear()
         self._heard.clear()
         self._ready.clear()
+        self.reception.forget()
         before, self.reorder = self.reorder, Reorder(self._codec.clock_rate)
         self.reorder.lost, self.reorder.late = before.lost, before.late
         self.reorder.bursts = before.bursts

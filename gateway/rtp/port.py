@@ -197,7 +197,9 @@ class Port:
         return datagrams
 
     def connect(self, target: Address) -> None:
-        """Let the kernel drop what others send, from now on. What is queued already stays.
+        """Let the kernel drop what others send, from now on.
+
+        What is queued already stays: `receive` once more, for no poll and no watch tells of it.
 
         Not at RTCP's own port: where the peer sends that from is not known as early.
         Not when bound to every address: connecting would pin the one that the route to
@@ -212,7 +214,7 @@ class Port:
             self.failed += 1
             self.disconnect()
         else:
-            self._before = self._read(self._socket, MAX_QUEUED)  # whose it is nobody knows later
+            self._before += self._read(self._socket, MAX_QUEUED)  # whose it is nobody knows later
             self._connected = target
 
     def disconnect(self) -> None:

@@ -91,6 +91,10 @@ class Reception:
         self._timestamp = (self._timestamp + settled.samples) & 0xFFFFFFFF
         self._arrival, self._jitter = settled.arrival, settled.jitter
 
+    def forget(self) -> None:
+        """What comes next begins anew: what came meanwhile was counted elsewhere."""
+        self._ssrc = None
+
     def receive(self, packet: Packet, samples: int, now: float) -> None:
         """Count a packet of the locked source.
 

@@ -24,7 +24,7 @@ from .talk import PHONE
 CLOCK = {name: it.clock_rate for name, it in CODECS.items()}
 
 
-def media(name: str = "PCMU", ptime: int = 20, **values: object) -> Media:
+def media(name: str = "PCMU", ptime: int = 20, *, sending: bool = True, **values: object) -> Media:
     agreed = CODECS[name]
     agreed = replace(agreed, payload_type=agreed.payload_type or 0)
     return Media(
@@ -33,7 +33,7 @@ def media(name: str = "PCMU", ptime: int = 20, **values: object) -> Media:
         accepted={agreed.payload_type: agreed},
         event_payload_type=101,
         event_clock_rate=8000,
-        sending=True,
+        sending=sending,
         receiving=True,
         ptime=ptime,
         **values,  # type: ignore[arg-type]  # whatever a test wants different
@@ -189,3 +189,80 @@ def test_it_rings_at_the_rate_of_the_codec() -> None:
     assert abs(np.argmax(spectrum) * decoder.rate / len(heard[320:]) - 425) < 10
     model.line.ring = False
     assert not model.line.ring
+
+
+@pytest.mark.parametrize("name", ["PCMU", "G722", "OPUS"])
+@pytest.mark.parametrize("ptime", [10, 20, 40, 60])
+def test_a_hold_loses_no_sound_and_leaves_packets_as_long_as_they_were(
+    name: str, ptime: int
+) -> None:
+    """What was prepared when it came is packed anew behind it, and counted once."""
+    agreed = media(name, ptime)
+    lasts = codec(name).packet_ms(ptime)
+    model = Model(agreed, 1.0)
+    before = [it for tick in model.run(3) for it in tick]
+    while not model.line.packets:
+        model.line.prepare()
+    model.line.use(replace(agreed, sending=False))
+    assert model.run(5) == [[]] * 5
+    model.line.use(agreed)
+    after = [it for tick in model.run(100) for it in tick]
+    units = CLOCK[name] * lasts // 1000
+    assert {b.timestamp - a.timestamp for a, b in pairwise(after)} == {units}
+    assert [it.sequence for it in before + after] == list(range(100, 100 + len(before + after)))
+    if name == "PCMU":
+        assert {len(it.payload) for it in after} == {units}
+    assert model.playout.sent_total == 24000
+    model.playout.finish("item")
+    assert not model.playout.speaking
+
+
+def test_a_change_of_codec_under_a_hold() -> None:
+    """What was prepared for another rate goes out as silence of the same length."""
+    model = Model(media("G722", 20))
+    model.line.prepare()
+    model.line.use(media("PCMU", 60, sending=False))
+    model.line.use(media("PCMU", 60))
+    packets = [it for tick in model.run(7) for it in tick]
+    assert [len(it.payload) for it in packets] == [480, 480]
+    assert packets[1].timestamp - packets[0].timestamp == 480
+
+
+@pytest.mark.parametrize(("before", "after"), [(30, 20), (60, 30), (60, 20), (20, 30)])
+def test_packets_of_another_length_in_mid_call(before: int, after: int) -> None:
+    model = Model(media("PCMU", before))
+    model.run(5)
+    model.line.use(media("PCMU", after))
+    packets = [it for tick in model.run(9) for it in tick]
+    assert {len(it.payload) for it in packets} == {8 * after}
+    assert {b.timestamp - a.timestamp for a, b in pairwise(packets)} == {8 * after}
+
+
+@pytest.mark.parametrize("ptime", [20, 60])
+def test_a_stream_that_was_lent_goes_on_with_what_was_prepared(ptime: int) -> None:
+    """And counts it when it leaves."""
+    whole = [it.payload for tick in Model(media("PCMU", ptime), 0.2).run(13) for it in tick]
+    model = Model(media("PCMU", ptime), 0.2)
+    model.playout.finish("item")
+    while not model.line.packets:
+        model.line.prepare()
+    model.line.resume(Start(7, 300, 5000))
+    packets = [it for tick in model.run(13) for it in tick]
+    assert packets[0].sequence == 300
+    sent = b"".join(it.payload for it in packets)
+    assert sent[:1600] == b"".join(whole)[:1600]
+    assert model.playout.sent_total == 4800
+    assert model.playout.idle
+
+
+def test_what_was_prepared_twice_is_sent_and_counted_twice() -> None:
+    """A call whose keys were away for a tick still has the packet before them."""
+    model = Model(media(), 0.2)
+    for _ in range(2):
+        speech = model.line.speech()
+        assert speech is not None or len(model.line.packets) == 2
+        if speech is not None:
+            model.line.pack(bytes(160), speech[:160])
+    assert [parse(it).timestamp for it in model.line.packets] == [1160, 1320]
+    model.line.sent(0.0)
+    assert model.playout.sent_total == 960

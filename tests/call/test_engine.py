@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
-import time
 from collections.abc import Callable
+from contextlib import closing
 from itertools import pairwise
 
 import numpy as np
@@ -16,14 +15,16 @@ from gateway.audio.g711 import Codes
 from gateway.audio.playout import Part
 from gateway.call.digits import Digits
 from gateway.call.downlink import Start
-from gateway.call.engine import BURST, CATCH_UP, Engine, Joint, Leg, TimerDescriptor
+from gateway.call.engine import BURST, Engine, Joint, Leg
 from gateway.call.relay import Relay, Side
 from gateway.call.shield import Shield
 from gateway.rtp import rtcp
 from gateway.rtp.packet import Packet, encode, is_rtcp, parse
+from gateway.rtp.port import PortPool
 from gateway.rtp.reports import Reports
 from gateway.rtp.source import SourceRule
 from gateway.sdp.rtcp import Control
+from tests.rtp.test_port import phone
 
 from .talk import PHONE, make_line, media
 
@@ -102,9 +103,9 @@ class Listener:
         self.samples = 0
         self.error: Exception | None = None
 
-    def heard(self, sound: Samples | Codes, now: float) -> None:
+    def heard(self, samples: Samples | Codes, now: float) -> None:
         self.told.append("heard")
-        self.samples += len(sound)
+        self.samples += len(samples)
 
     def pressed(self, digit: str, now: float) -> None:
         self.told.append(f"pressed {digit}")
@@ -251,6 +252,30 @@ def test_a_call_that_fails_is_taken_off_and_the_others_go_on(
     assert listener.error is None
 
 
+def test_a_call_that_fails_where_all_share_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Recording what was coded, and packing what was said, are each call's own."""
+    for fails in ("record", "pack"):
+        bench = Bench()
+        calls = [bench.call() for _ in range(4)]
+        broken, _, broken_listener = calls[0]
+
+        def fail(*given: object) -> None:
+            raise RuntimeError("our own mistake")
+
+        part = broken.line.uplink if fails == "record" else broken.line.downlink
+        monkeypatch.setattr(part, fails, fail)
+        monkeypatch.setattr(type(broken.line.uplink), "recorded", True)
+        for n in range(12):
+            for _, port, _ in calls:
+                port.arrived.append(sound(n))
+            bench.tick()
+        assert isinstance(broken_listener.error, RuntimeError)
+        for _, port, listener in calls[1:]:
+            assert listener.error is None
+            assert len(port.sent) == 12
+            assert listener.samples >= 10 * 480
+
+
 def test_a_call_that_is_removed_is_silent() -> None:
     bench = Bench()
     leg, port, listener = bench.call()
@@ -278,6 +303,20 @@ def test_the_kernel_filters_once_the_source_is_known() -> None:
     assert port.connected is None
 
 
+def test_what_came_before_the_kernel_filters_waits_for_nothing() -> None:
+    """No poll tells of it: it is read at once, in order, within the same tick."""
+    with closing(PortPool("127.0.0.77", 43_000, 43_010)) as pool, phone() as peer:
+        engine, listener = Engine(pool, lambda: 0.0), Listener()
+        port = pool.open(0.0)
+        line = make_line(source=SourceRule("sdp", peer.getsockname()))
+        engine.add(Leg(port, line, listener))
+        for n in range(100):
+            peer.sendto(sound(n)[0], port.address)
+        engine.tick(0.02)
+        assert line.uplink.reorder.late == line.uplink.reorder.lost == 0
+        assert line.counts().received == 100
+
+
 def test_missed_ticks_are_time_that_passed() -> None:
     """No burst follows: the timestamps go on where the clock is."""
     bench = Bench()
@@ -288,76 +327,6 @@ def test_missed_ticks_are_time_that_passed() -> None:
 
     stamps = [packet.timestamp for packet in port.sent]
     assert [(b - a) // 160 for a, b in pairwise(stamps)] == [1, 1, 6, 1]
-
-
-def test_the_timer_descriptor_ticks_every_20_ms() -> None:
-    ticks: list[tuple[float, int]] = []
-
-    async def main() -> None:
-        ticker = TimerDescriptor()
-        ten = asyncio.Event()
-
-        def tick(now: float, missed: int) -> None:
-            ticks.append((now, missed))
-            if len(ticks) >= 10:
-                ten.set()
-
-        ticker.start(tick)
-        async with asyncio.timeout(10):
-            await ten.wait()
-        ticker.stop()
-        ticker.stop()
-
-    asyncio.run(main())
-
-    took = ticks[9][0] - ticks[0][0]
-    # absolute deadlines: a late tick is followed by a punctual one
-    assert took == pytest.approx(9 * 0.02 + 0.02 * sum(m for _, m in ticks[1:]), abs=0.04)
-
-
-def test_a_loop_that_was_away_makes_up_for_two_ticks_at_most() -> None:
-    ticks: list[int] = []
-
-    async def main() -> None:
-        ticker = TimerDescriptor()
-        some = asyncio.Event()
-
-        def tick(now: float, missed: int) -> None:
-            ticks.append(missed)
-            if len(ticks) > CATCH_UP:
-                some.set()
-
-        ticker.start(tick)
-        time.sleep(0.2)  # noqa: ASYNC251 - the loop is to be held up
-        async with asyncio.timeout(10):
-            await some.wait()
-        ticker.stop()
-
-    asyncio.run(main())
-
-    assert ticks[0] >= 7
-    assert ticks[1:CATCH_UP] == [0]
-
-
-def test_callbacks_that_come_many_at_a_time_let_no_tick_wait() -> None:
-    """`keep` runs the tick that is due, once, and nothing before that."""
-    ticks: list[int] = []
-
-    async def main() -> None:
-        ticker = TimerDescriptor()
-        ticker.keep()
-        ticker.start(lambda now, missed: ticks.append(missed))
-        ticker.keep()
-        assert ticks == []
-        time.sleep(0.025)  # noqa: ASYNC251 - a callback that takes long
-        ticker.keep()
-        assert len(ticks) == 1
-        ticker.keep()
-        assert len(ticks) == 1
-        ticker.stop()
-        ticker.keep()
-
-    asyncio.run(main())
 
 
 class Joined:
@@ -443,6 +412,27 @@ class TestJoint:
         assert two.caller.watcher is None
         two.bench.tick()
         assert len(port.sent) == 1
+
+    def test_a_fault_ends_it_for_both_ports(self) -> None:
+        """Whichever end fails, as it begins or behind a flood: nobody watches a port any more."""
+        two = Joined()
+        two.target.fault = two.caller.fault = OSError("broken")
+        two.caller.arrive(*sound(1))
+        two.target.arrive(sound(1)[0], TARGET)
+        two.join()
+        assert len(two.errors) == 1
+        assert (two.caller.watcher, two.target.watcher) == (None, None)
+        assert (two.caller.connected, two.target.connected) == (None, None)
+
+        two = Joined()
+        two.join()
+        for n in range(BURST + 1):
+            two.caller.arrive(*sound(n))
+            two.target.arrive(sound(n)[0], TARGET)
+        two.target.fault = two.caller.fault = OSError("broken")
+        two.bench.tick()
+        assert len(two.errors) == 1
+        assert (two.caller.watcher, two.target.watcher) == (None, None)
 
 
 def test_keys_are_told_when_they_have_left() -> None:

@@ -847,6 +847,16 @@ class TestSomebodyElse:
         (packet,) = model.sends(1)
         assert (packet.sequence, packet.timestamp, packet.marker) == (600, 90_000, True)
 
+    def test_what_was_said_right_before_is_recorded(self) -> None:
+        """Though the model has no time to hear it."""
+        tracks = Recorded()
+        caller = Caller(tracks=tracks)
+        caller.say(0, 1, 2, 3)
+        caller.line.stand()
+        caller.line.rejoin(Start(7, 600, 90_000), RtpCounts(), caller.now)
+        assert sound(tracks.of_caller) == [0, 1, 2, 3]
+        assert caller.hears() == []
+
     def test_what_was_said_to_others_is_not_for_the_model(self) -> None:
         caller = Caller()
         caller.say(0, 1)

@@ -148,6 +148,17 @@ class TestReport:
         assert report.sender
         assert report.sender.packets == 324  # the one that was prepared is left out
 
+    def test_packets_that_others_received_meanwhile_are_not_lost(self) -> None:
+        bench = Bench()
+        bench.talk(25)
+        bench.sequence += 200
+        bench.line.rejoin(Start(OURS, 400, 50_000), RtpCounts(received=200), bench.now)
+        bench.talk(100)
+        report = bench.due()[0]
+        assert isinstance(report, Report)
+        assert [(block.fraction, block.lost) for block in report.blocks] == [(0, 0)]
+        assert report.blocks[0].highest == bench.sequence
+
     def test_another_clock_is_that_of_their_jitter(self) -> None:
         bench = Bench()
         opus = CODECS["OPUS"]

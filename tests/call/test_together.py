@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pytest
 
 from gateway.audio.frame import Samples
 from gateway.audio.g711 import codec
@@ -54,9 +55,14 @@ class Call:
 def hear(calls: list[Call]) -> list[npt.NDArray[Any]]:
     """What their models hear, through the array as far as they let it."""
     parts = [(call.line.uplink, call.line.coded(call.now)) for call in calls]
-    many = iter(together.heard([(uplink, coded) for uplink, coded in parts if coded is not None]))
+    some = [(uplink, coded) for uplink, coded in parts if coded is not None]
+    many = together.heard(some)
+    for (uplink, _), (_, record) in zip(some, many, strict=True):
+        if record is not None:
+            uplink.record(record)
+    sounds = iter(many)
     return [
-        call.line.hear(call.now) if coded is None else next(many)
+        call.line.hear(call.now) if coded is None else next(sounds)[0]
         for call, (_, coded) in zip(calls, parts, strict=True)
     ]
 
@@ -80,6 +86,33 @@ def test_what_models_hear() -> None:
             assert len(together_) == len(expected)
             assert np.abs(together_.astype(int) - expected).max() <= 1
     assert shared > 30  # most went through the array
+
+
+@pytest.mark.parametrize("length", [20, 60, 100, 240])
+def test_a_rate_without_whole_rows(length: int) -> None:
+    """At 44.1 kHz a row is 10 ms: what leaves a part of one goes through the filter alone."""
+    calls, alone = ([Call(n, "PCMU", 44100) for n in range(2)] for _ in range(2))
+    for _ in range(6):
+        for call in (*calls, *alone):
+            call.say(length=length)
+        for one, other in zip(hear(calls), alone, strict=True):
+            expected = other.line.hear(other.now)
+            assert len(one) == len(expected)
+            assert np.abs(one.astype(int) - expected).max() <= 1
+
+
+def test_a_recording_keeps_no_sound_of_others() -> None:
+    """What a track gets is its own array, and no row of one of all calls."""
+    tracks = Recorded()
+    calls = [Call(1, tracks=tracks), Call(2), Call(3)]
+    for _ in range(3):
+        for call in calls:
+            call.say()
+        hear(calls)
+        prepared([call.line.downlink for call in calls])
+        calls[0].line.downlink.sent(calls[0].now)
+    assert all(sound.base is None for sound in tracks.of_caller[2:])
+    assert all(sound.base is None for sound in tracks.of_model)
 
 
 def test_a_model_of_the_lines_own_law_hears_it_bit_by_bit() -> None:
@@ -187,17 +220,22 @@ def speaking(
 
 def prepared(lines: list[Downlink]) -> None:
     parts = [(line, line.speech()) for line in lines]
-    together.prepare([(line, speech) for line, speech in parts if speech is not None])
+    some = [(line, speech) for line, speech in parts if speech is not None]
+    for (line, _), pack in zip(some, together.said(some), strict=True):
+        line.pack(*pack)
 
 
 def test_what_callers_hear() -> None:
     """Speech, its end, and the silence behind it: the same packets, samples to one code."""
-    kinds = [("PCMU", 0), ("PCMA", 1), ("PCMU", 2), ("PCMU", 3), ("PCMA", 4)]
+    kinds = [
+        ("PCMU", 0, 24000), ("PCMA", 1, 24000), ("PCMU", 2, 24000), ("PCMU", 3, 24000),
+        ("PCMA", 4, 16000), ("PCMU", 5, 44100), ("PCMU", 6, 44100), ("PCMU", 7, 8000),
+    ]  # fmt: skip
     many = [speaking(*kind) for kind in kinds]
     alone = [speaking(*kind) for kind in kinds]
     for tick in range(40):
         prepared(many)
-        for (law, _), one, other in zip(kinds, many, alone, strict=True):
+        for (law, *_), one, other in zip(kinds, many, alone, strict=True):
             other.prepare()
             (sent,), (expected,) = map(parse, one.packets), map(parse, other.packets)
             assert sent._replace(payload=b"") == expected._replace(payload=b"")

@@ -129,6 +129,16 @@ class TestPort:
             port.connect(address(peer))
             assert port.receive() == [(b"before", address(stranger))]
 
+    def test_what_was_queued_before_stays_whenever_it_is_read(self) -> None:
+        """Also behind two changes of mind, and before what comes later."""
+        with a_port() as port, phone() as peer:
+            for said in (b"one", b"two"):
+                peer.sendto(said, port.address)
+                port.connect(address(peer))
+                port.disconnect()
+            port.connect(address(peer))
+            assert [data for data, _ in port.receive()] == [b"one", b"two"]
+
     def test_disconnected_it_hears_everybody_on_the_same_port(self) -> None:
         """A re-INVITE moves the media: the port stays ours, and what is queued stays."""
         with a_port() as port, phone() as peer, phone() as stranger:

@@ -52,6 +52,17 @@ def test_another_ssrc_is_another_beginning() -> None:
     assert reception.jitter_ms == pytest.approx(0, abs=1e-6)
 
 
+def test_what_came_while_others_counted_is_not_lost() -> None:
+    """It begins anew, with the same SSRC too, and what was counted stays."""
+    reception = received([1, 2, 4])
+    reception.forget()
+    assert reception.stream is None
+    reception.receive(sound(1000), 160, 20.0)
+    reception.receive(sound(1002), 160, 20.04)
+    assert (reception.received, reception.lost) == (5, 2)
+    assert reception.stream == Stream(1, 1000, 3, 2, 0)
+
+
 def test_jitter_is_the_mean_deviation_of_spacing() -> None:
     """A.8: J += (|D| - J) / 16, D in timestamp units."""
     reception = Reception(8000)
