@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from .config import Config
     from .remote import Service
 
+YOUNG = (
+    10_000  # objects more than before, after which the youngest are looked at: half a millisecond
+)
+
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
@@ -242,7 +246,10 @@ async def _serve(settings: Config, path: Path | None) -> int:
         log.warning("no_effect_yet", config=str(path), notice=notice)
     stopped = _stop_signal()
     async with running(settings):
-        gc.freeze()  # what lives as long as the process need not be looked at again
+        # What lives as long as the process need not be looked at again; and as nearly all else goes
+        # away by itself, only calls that end leave something to collect.
+        gc.freeze()
+        gc.set_threshold(YOUNG, 10, 10)
         await stopped.wait()
         log.info("stopping")
     return 0

@@ -84,12 +84,13 @@ class Leg:
 
     def transmit(self, now: float) -> None:
         """Send the prepared packets, and count them as heard."""
-        line, target = self.line.downlink, self.line.source.target
-        if not self.shield.ready:
+        line, target, shield = self.line.downlink, self.line.source.target, self.shield
+        if not (shield.plain or shield.ready):
             return  # speech waits for the keys
         if target is not None:
+            send = self.port.send if shield.plain else shield.send
             for packet in line.packets:
-                self.shield.send(packet, target)
+                send(packet, target)
         begun = line.sent(now)
         if line.keys is not None:
             self._follow(line.keys, now)
@@ -105,7 +106,7 @@ class Leg:
 
         Time passes while there are no keys for it.
         """
-        if self.shield.ready:
+        if self.shield.plain or self.shield.ready:
             return self.line.downlink.speech()
         self.line.downlink.skip(1)
         return None
@@ -126,7 +127,7 @@ class Leg:
         datagrams = self.port.receive()
         self.budget -= max(1, len(datagrams))
         for data, source in datagrams:
-            opened = self.shield.open(data, source)
+            opened = data if self.shield.plain else self.shield.open(data, source)
             if opened is None:
                 continue
             for digit in line.receive(opened, source, now):
@@ -304,7 +305,7 @@ class Engine:
     def tick(self, now: float, missed: int = 0) -> None:
         """Do 20 ms of work; `missed` ticks before this one are made up for by silence in time."""
         self._ticks += 1
-        self._each(list(self._legs.values()), lambda leg: leg.transmit(now))
+        self._each(list(self._legs.values()), Leg.transmit, now)
         self._receive(now)
         self.handshakes.tick(now)
         self._append(list(self._cohorts[self._ticks % APPEND_TICKS]), now)
@@ -320,7 +321,7 @@ class Engine:
         for leg in readable:
             leg.budget = BURST
         while readable:
-            self._each(readable, lambda leg: leg.receive(now))
+            self._each(readable, Leg.receive, now)
             readable = [
                 legs[port] for port in self._ports.poll() if port in legs and legs[port].budget > 0
             ]
@@ -368,11 +369,11 @@ class Engine:
         packs = iter(together.said([(leg.line.downlink, speech) for leg, speech in speaking]))
         self._each([leg for leg, _ in speaking], lambda leg: leg.line.downlink.pack(*next(packs)))
 
-    def _each(self, legs: Sequence[Leg], step: Callable[[Leg], None]) -> None:
+    def _each(self, legs: Sequence[Leg], step: Callable[..., None], *values: float) -> None:
         """Run a step of every call; one that fails is taken off and told, the others go on."""
         for leg in legs:
             try:
-                step(leg)
+                step(leg, *values)
             except Exception as error:  # the one border: a call's fault must stay its own
                 self.remove(leg)
                 leg.listener.broke(error)

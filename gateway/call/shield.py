@@ -42,6 +42,7 @@ class Shield:
         self.early = 0  # packets before there was a key for them
         self.unsent = 0  # packets that could not be sealed
         self._privacy = Privacy(identity)
+        self.plain = True  # nothing is protected, as agreed: packets need not come here
         self._handshakes = handshakes or Handshakes()
         self._source: SourceRule | None = None
         self._peer: Address | None = None  # where the handshake is carried on
@@ -52,6 +53,7 @@ class Shield:
         """Take what offer and answer agreed on; `source` says where the peer may be."""
         self._source, self._peer = source, None
         self._send(self._privacy.agree(security, now))
+        self.plain = self._privacy.plain
         if self._privacy.deadline is not None:
             self._handshakes.add(self)
 
@@ -59,6 +61,7 @@ class Shield:
         """Somebody else is at the other end; nothing leaves until it is agreed how."""
         self._inbox.clear()
         self._privacy.forget()
+        self.plain = False
 
     def close(self) -> None:
         """Nothing is sent any more."""

@@ -116,7 +116,10 @@ class Port:
     def send(self, data: bytes, target: Address) -> bool:
         """Hand a datagram to the kernel; False where it does not take it."""
         try:
-            self._send(data, target)
+            if target == self._connected:
+                self._socket.send(data)
+            else:
+                self._socket.sendto(data, target)
         except ConnectionRefusedError:
             # Of an earlier datagram; it is reported in place of this one, which was not sent.
             self.refused += 1
@@ -126,18 +129,12 @@ class Port:
         else:
             return True
         try:
-            self._send(data, target)
+            self._socket.sendto(data, target)
         except OSError as error:
             self.refused += isinstance(error, ConnectionRefusedError)
             self.failed += 1
             return False
         return True
-
-    def _send(self, data: bytes, target: Address) -> None:
-        if target == self._connected:
-            self._socket.send(data)
-        else:
-            self._socket.sendto(data, target)
 
     def send_control(self, data: bytes, target: Address) -> bool:
         """The same from RTCP's own port, for a peer that has one, too."""
