@@ -37,7 +37,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -138,15 +138,15 @@ class Bench:
         """The service with its calls up. Raises Refused."""
         with self.service(calls, straight=way.straight) as pid:
             before = memory_of(pid)
-            sip = Sip(SIP_PORT, CALLERS_PORT, srtp=way.srtp)
             lines = []
-            began = time.monotonic()
-            with closed_ears():
-                for number in range(calls):
-                    lines.append(sip.call(number))
-                    time.sleep(max(0.0, began + (number + 1) / RATE - time.monotonic()))
-            yield pid, lines, before
-            sip.hang_up()
+            with closing(Sip(SIP_PORT, CALLERS_PORT, srtp=way.srtp)) as sip:
+                began = time.monotonic()
+                with closed_ears():
+                    for number in range(calls):
+                        lines.append(sip.call(number))
+                        time.sleep(max(0.0, began + (number + 1) / RATE - time.monotonic()))
+                yield pid, lines, before
+                sip.hang_up()
 
     @contextmanager
     def service(self, calls: int, *, ports: int = 0, straight: bool = False) -> Iterator[int]:

@@ -97,6 +97,7 @@ class Callers:
         self._over.set()
         self._thread.join()
         self._sip.hang_up()
+        self._sip.close()
         self._sound.close()
 
     def _run(self) -> None:

@@ -114,6 +114,10 @@ class Sip:
             self.end(name)
             time.sleep(0.005)
 
+    def close(self) -> None:
+        """No more of it."""
+        self._socket.close()
+
     def _send(self, name: str, method: str, cseq: int, headers: str = "", body: str = "") -> None:
         tag = f";tag={self._to[name]}" if name in self._to else ""
         text = (
