@@ -102,9 +102,9 @@ class Downlink:
         if self._rate:  # of the law there was
             self._leaving = [(at, self._sampled(piece)) for at, piece in self._leaving]
             self._waiting = [self._sampled(piece) for piece in self._waiting]
-        if not media.sending:  # the stream begins anew after the pause
-            self._waiting[:0] = [piece for _, piece in self._leaving]
-            self._leaving, self.packets, self._marker = [], [], True
+            if not media.sending:  # the stream begins anew after the pause
+                self._take_back()
+                self._marker = True
         self._media = media
         codec = codec_of(media.codec.name)
         ptime = codec.packet_ms(media.ptime)
@@ -133,6 +133,8 @@ class Downlink:
     def prepare(self) -> None:
         """Make the packets that the next tick sends."""
         self._timestamp = (self._timestamp + self._tick_units) & 0xFFFFFFFF
+        if self._stale and self._leaving:  # it had to wait for keys
+            self._take_back()
         self._stale, self._made_at = False, self._rate
         self._paused = not self._media.sending
         if self._paused:
@@ -228,22 +230,27 @@ class Downlink:
 
     def resume(self, start: Start) -> None:
         """Go on with our stream where another stands; speech that had not left is still to come."""
-        pieces = [self._sampled(piece) for _, piece in self._leaving if piece.taken]
-        self._waiting[:0] = self._divided(pieces)
+        self._leaving = [(at, piece) for at, piece in self._leaving if piece.taken]
+        self._take_back()
         self._sequence = start.sequence
         self._timestamp = (start.timestamp - self._tick_units) & 0xFFFFFFFF
-        self.packets, self._leaving, self._marker = [], [], True
+        self._marker = True
 
     # -- inside
+
+    def _take_back(self) -> None:
+        """What was prepared is still to come; as silence where sound has another rate by now."""
+        pieces = [self._sampled(piece) for _, piece in self._leaving]
+        if self._made_at != self._rate:
+            pieces = [_at_rate(piece, self._made_at, self._rate) for piece in pieces]
+        self._waiting[:0] = self._divided(pieces)
+        self._leaving, self.packets = [], []
 
     def _change(self, rate: int) -> None:
         """Sound has another rate from now on; what waits keeps its length, and is not heard."""
         before, self._rate = self._rate, rate
         self._frame = rate * FRAME_MS // 1000
-        self._waiting = [
-            _Piece(silence(len(piece.sound) * rate // before), piece.taken)
-            for piece in self._waiting
-        ]
+        self._waiting = [_at_rate(piece, before, rate) for piece in self._waiting]
         if self._ring:
             self._ring = Signal(RING_BACK, rate)
         self._down = Resampler(self.playout.rate, rate)
@@ -348,6 +355,11 @@ class Downlink:
             echo.sent(self._samples(piece.sound), self._made_at, now)
         if not self._leaving:  # a key
             echo.sent(silence(self._frame), self._rate, now)
+
+
+def _at_rate(piece: _Piece, before: int, rate: int) -> _Piece:
+    """As long as it was, and silent."""
+    return piece._replace(sound=silence(len(piece.sound) * rate // before))
 
 
 def _silent(piece: _Piece) -> _Piece:

@@ -40,6 +40,30 @@ ALL = (
         ("--rounds", "3", "--herd", "500"),
     ),
     Measurement(
+        "capacity",
+        "the same with SRTP on the telephones' side, against plain RTP",
+        ("--rounds", "1", "--srtp", "500"),
+        ("--rounds", "3", "--srtp", "500", "600"),
+    ),
+    Measurement(
+        "capacity",
+        "CPU of G.711 that the model takes as it is, against PCM 24 kHz",
+        ("--rounds", "1", "--straight", "500"),
+        ("--rounds", "5", "--straight", "500"),
+    ),
+    Measurement(
+        "capacity",
+        "how many calls a core carries",
+        None,
+        ("--search", "700"),
+    ),
+    Measurement(
+        "capacity",
+        "how many calls a core carries with SRTP",
+        None,
+        ("--search", "--srtp", "500"),
+    ),
+    Measurement(
         "pipecat",
         "CPU of a call, and calls on a core, against pipecat-ai",
         ("--quick",),

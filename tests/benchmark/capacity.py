@@ -3,7 +3,14 @@
 For each N (100 and 500), some rounds of: the floor (media/floor.c, a C program that does the same
 input and output), then the gateway. The whole gateway: calls are set up by SIP, sound is PCMU on
 the phone side and PCM 24 kHz in appends of 40 ms over TLS on the model's. Both are pinned to core
-0, callers and model to core 1.
+0, callers and model to core 1. Echo cancelling is off: it costs more than a call, runs only where
+a line returns our own speech, and is measured by tests.benchmark.echo.
+
+    --herd       the deltas of all calls in the same millisecond
+    --srtp       RTP of the telephones encrypted (SDES, AES_CM_128_HMAC_SHA1_80), against plain RTP
+    --straight   the model speaks audio/pcmu, as the telephones do, against PCM 24 kHz
+    --search     how many calls: from N on 100 more each time, until in two of three windows the
+                 p99 of pacing is 5 ms or sound is lost; the last N that passed
 
     cpu       ms of all threads for a second of one call; the gateway's as a multiple of the floor's
     pacing    how far a packet's arrival, by the kernel's clock, is from its place in an even row:
@@ -21,6 +28,7 @@ import argparse
 import json
 import os
 import re
+import resource
 import signal
 import socket
 import statistics
@@ -28,22 +36,40 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from .phones import HOST, Line, Refused, Sip
 from .table import Figure, show
 
 HERE = Path(__file__).parent / "media"
-HOST = "127.0.0.1"
 WARM_UP, WINDOW = 4.0, 8.0  # s
 SIP_PORT, CALLERS_PORT, MODEL_PORT, FIRST_PORT, API_PORT = 15060, 18998, 19000, 20000, 18080
-RATE = 40  # calls a second that are set up
+RATE = 20  # calls a second that are set up
+LATE, LOST, STEP = 5.0, 0.005, 100  # ms of p99; share of the sound; calls
 RECORD = np.dtype([("call", "<u4"), ("sequence", "<u2"), ("length", "<u2"), ("at", "<u8")])
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How the sound goes."""
+
+    herd: bool = False
+    srtp: bool = False
+    straight: bool = False
+
+    def __str__(self) -> str:
+        said = (self.srtp, "SRTP"), (self.straight, "straight"), (self.herd, "all deltas at once")
+        return "".join(f", {words}" for true, words in said if true)
+
+
+PLAIN = Way()
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +84,11 @@ class Figures:
     memory: float  # MB a call
     disturbed: bool
 
+    @property
+    def good(self) -> bool:
+        """It could go on like that."""
+        return self.pacing[1] < LATE and min(self.heard, self.received) >= 1 - LOST
+
     def __str__(self) -> str:
         p50, p99, p999 = self.pacing
         return (
@@ -66,90 +97,6 @@ class Figures:
             f"  in {self.heard:6.1%}  out {self.received:6.1%}  memory {self.memory:5.2f} MB"
             f"{' !' if self.disturbed else ''}"
         )
-
-
-class Sip:
-    """As little of a telephone as it takes to have N calls: over UDP on loopback, nothing lost."""
-
-    def __init__(self, port: int) -> None:
-        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self._socket.bind((HOST, 0))
-        self._socket.settimeout(10)
-        self._own = self._socket.getsockname()[1]
-        self._gateway = (HOST, port)
-        self._to: dict[str, str] = {}
-
-    def call(self, number: int) -> int:
-        """Make a call; returns the port that its sound goes to."""
-        name = self.invite(number)
-        while True:
-            answered = self.take(self._socket.recv(65536))
-            if answered and answered[0] == name:
-                if not answered[1]:
-                    raise SystemExit("a call was refused")
-                return answered[1]
-
-    def poll(self) -> Iterator[tuple[str, int]]:
-        """The calls that were answered since the last look: name, and port of the sound, or 0."""
-        self._socket.settimeout(0)
-        with suppress(BlockingIOError):
-            while True:
-                if answered := self.take(self._socket.recv(65536)):
-                    yield answered
-
-    def invite(self, number: int) -> str:
-        """Begin a call; returns its name."""
-        name = f"c{number}"
-        sdp = (
-            f"v=0\r\no=- 1 1 IN IP4 {HOST}\r\ns=-\r\nc=IN IP4 {HOST}\r\nt=0 0\r\n"
-            f"m=audio {CALLERS_PORT} RTP/AVP 0 101\r\na=rtpmap:101 telephone-event/8000\r\n"
-        )
-        self._send(name, "INVITE", 1, "Content-Type: application/sdp\r\n", sdp)
-        return name
-
-    def take(self, data: bytes) -> tuple[str, int] | None:
-        """A message came; the name of the call that it answers, and the port of its sound.
-
-        0: the call was refused. Its ACK is owed, and not worth it.
-        """
-        answer = data.decode()
-        if not answer.startswith("SIP/2.0 ") or answer.startswith("SIP/2.0 1"):
-            return None
-        if not re.search(r"\nCSeq: 1 INVITE", answer):
-            return None
-        name = re.search(r"\nCall-ID: (\S+)", answer)
-        assert name
-        if not answer.startswith("SIP/2.0 200"):
-            return name[1], 0
-        tag = re.search(r"\nTo: .*;tag=(\S+)", answer)
-        port = re.search(r"\nm=audio (\d+)", answer)
-        assert tag and port
-        self._to[name[1]] = tag[1]
-        self._send(name[1], "ACK", 1)
-        return name[1], int(port[1])
-
-    def end(self, name: str) -> None:
-        """Hang up a call."""
-        self._send(name, "BYE", 2)
-        del self._to[name]
-
-    def hang_up(self) -> None:
-        """End all of them."""
-        for name in list(self._to):
-            self.end(name)
-            time.sleep(0.005)
-
-    def _send(self, name: str, method: str, cseq: int, headers: str = "", body: str = "") -> None:
-        tag = f";tag={self._to[name]}" if name in self._to else ""
-        text = (
-            f"{method} sip:talk@{HOST} SIP/2.0\r\n"
-            f"Via: SIP/2.0/UDP {HOST}:{self._own};branch=z9hG4bK{name}{method}\r\n"
-            f"Max-Forwards: 70\r\nFrom: <sip:100@{HOST}>;tag={name}\r\n"
-            f"To: <sip:talk@{HOST}>{tag}\r\nCall-ID: {name}\r\nCSeq: {cseq} {method}\r\n"
-            f"Contact: <sip:100@{HOST}:{self._own}>\r\n"
-            f"{headers}Content-Length: {len(body)}\r\n\r\n{body}"
-        )
-        self._socket.sendto(text.encode(), self._gateway)
 
 
 class Bench:
@@ -167,45 +114,47 @@ class Bench:
         subprocess.run(command, check=True, capture_output=True)
 
     @contextmanager
-    def model(self, *, herd: bool) -> Iterator[npt.NDArray[np.uint64]]:
+    def model(self, *, herd: bool, straight: bool = False) -> Iterator[npt.NDArray[np.uint64]]:
         """A model that runs; yields its statistics as they grow."""
         path = self.folder / "model.statistics"
         path.unlink(missing_ok=True)
         command = [str(self.folder / "model"), str(MODEL_PORT), str(self.certificate)]
-        command += [str(self.key), str(path), str(int(herd))]
+        command += [str(self.key), str(path), str(int(herd)), str(int(straight))]
         with process(command, core=1):
             wait(lambda: path.exists() and path.stat().st_size >= 32)
             yield np.memmap(path, np.uint64, "r")
 
     @contextmanager
-    def floor(self, calls: int) -> Iterator[tuple[int, list[int], float]]:
+    def floor(self, calls: int) -> Iterator[tuple[int, list[Line], float]]:
         """The C program with its calls up: its process, its ports, its memory without calls."""
         command = [str(self.folder / "floor"), str(calls), str(FIRST_PORT), str(MODEL_PORT), "40"]
         with process(command, core=0, stdout=subprocess.PIPE) as made:
             assert made.stdout
             made.stdout.readline()
-            yield made.pid, [FIRST_PORT + 2 * call for call in range(calls)], 0.0
+            yield made.pid, [Line("", FIRST_PORT + 2 * call) for call in range(calls)], 0.0
 
     @contextmanager
-    def gateway(self, calls: int) -> Iterator[tuple[int, list[int], float]]:
-        """The service with its calls up."""
-        with self.service(calls) as pid:
+    def gateway(self, calls: int, way: Way) -> Iterator[tuple[int, list[Line], float]]:
+        """The service with its calls up. Raises Refused."""
+        with self.service(calls, straight=way.straight) as pid:
             before = memory_of(pid)
-            sip = Sip(SIP_PORT)
-            ports = []
-            began = time.monotonic()
-            for number in range(calls):
-                ports.append(sip.call(number))
-                time.sleep(max(0.0, began + (number + 1) / RATE - time.monotonic()))
-            yield pid, ports, before
-            sip.hang_up()
+            lines = []
+            with closing(Sip(SIP_PORT, CALLERS_PORT, srtp=way.srtp)) as sip:
+                began = time.monotonic()
+                with closed_ears():
+                    for number in range(calls):
+                        lines.append(sip.call(number))
+                        time.sleep(max(0.0, began + (number + 1) / RATE - time.monotonic()))
+                yield pid, lines, before
+                sip.hang_up()
 
     @contextmanager
-    def service(self, calls: int, *, ports: int = 0) -> Iterator[int]:
+    def service(self, calls: int, *, ports: int = 0, straight: bool = False) -> Iterator[int]:
         """The service, ready for so many calls at once: its process.
 
         `ports`: how many calls' more, for those that were just used.
         """
+        sound = {"type": "audio/pcmu"} if straight else {"type": "audio/pcm", "rate": 24000}
         config = {
             "sip": {
                 "listen": [f"udp:{HOST}:{SIP_PORT}"],
@@ -218,6 +167,8 @@ class Bench:
                 "ports": f"{FIRST_PORT}-{FIRST_PORT + 2 * (calls + ports) + 200}",
                 "codecs": ["PCMU"],
                 "max_lateness": 0,  # how late it is is what is to be seen
+                "rtp_timeout": 0,  # nobody speaks before all calls are up
+                "echo": "off",
             },
             "trunks": {"load": {"allow": [HOST]}},
             "backends": {
@@ -227,6 +178,8 @@ class Bench:
                     "model": "any",
                     "api_key": "none",
                     "max_sessions": calls + 10,
+                    "input_format": sound,
+                    "output_format": sound,
                 }
             },
             "agents": {"talk": {"backend": "model"}},
@@ -244,22 +197,36 @@ class Bench:
             wait(lambda: '"listening"' in (self.folder / "gateway.log").read_text())
             yield made.pid
 
-    def measure(self, kind: str, calls: int, *, herd: bool = False) -> Figures:
+    def measure(self, kind: str, calls: int, way: Way = PLAIN) -> Figures:
         """One window of so many calls."""
-        bridge = self.floor if kind == "floor" else self.gateway
-        with self.model(herd=herd) as model, bridge(calls) as (pid, ports, before):
-            (self.folder / "ports").write_text("\n".join(map(str, ports)))
-            paths = [str(self.folder / name) for name in ("callers.statistics", "records")]
+        return self.windows(kind, calls, way, 1)[0]
+
+    def windows(self, kind: str, calls: int, way: Way, count: int) -> list[Figures]:
+        """Some windows of the same calls; they are set up once."""
+        bridge = self.floor(calls) if kind == "floor" else self.gateway(calls, way)
+        with (
+            self.model(herd=way.herd, straight=way.straight) as model,
+            bridge as (pid, lines, before),
+        ):
+            (self.folder / "ports").write_text("".join(f"{line}\n" for line in lines))
+            paths = [self.folder / name for name in ("callers.statistics", "records")]
             command = [str(self.folder / "callers"), str(self.folder / "ports"), str(CALLERS_PORT)]
-            command += [str(WARM_UP + WINDOW + 1), *paths]
+            command += [str(WARM_UP + count * WINDOW + 1), *map(str, paths)]
             with process(command, core=1) as callers:
                 time.sleep(WARM_UP)
-                first = look(pid, model)
-                time.sleep(WINDOW)
-                last = look(pid, model)
-                memory = memory_of(pid)
+                looks = [look(pid, model)]
+                for _ in range(count):
+                    time.sleep(WINDOW)
+                    looks.append(look(pid, model))
                 callers.wait()
-            return _figures(Path(paths[1]), calls, first, last, (memory - before) / calls)
+            _, _, opened, broken = map(int, np.fromfile(paths[0], np.uint64))
+            if broken or bool(opened) != way.srtp:
+                raise SystemExit(f"{opened} packets of SRTP were authentic, {broken} were not")
+            rate = 8_000 if way.straight else 48_000
+            return [
+                _figures(paths[1], calls, *pair, before=before, rate=rate)
+                for pair in pairwise(looks)
+            ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,6 +235,7 @@ class Look:
     cpu: float  # s, of all threads
     waited: float  # s that they could have run and did not
     heard: int  # bytes
+    memory: float  # MB
 
 
 def look(pid: int, model: npt.NDArray[np.uint64]) -> Look:
@@ -275,35 +243,68 @@ def look(pid: int, model: npt.NDArray[np.uint64]) -> Look:
     for path in Path(f"/proc/{pid}/task").glob("*/schedstat"):
         ran, queued, _ = map(int, path.read_text().split())
         cpu, waited = cpu + ran, waited + queued
-    return Look(time.time(), cpu / 1e9, waited / 1e9, int(model[0]))
+    return Look(time.time(), cpu / 1e9, waited / 1e9, int(model[0]), memory_of(pid))
 
 
-def reached(calls: int, windows: list[Figures], ratios: list[float], *, herd: bool) -> list[Figure]:
-    """What is to be kept of some windows of the gateway; the limits are those of 500 calls."""
+def reached(calls: int, windows: list[Figures], ratios: list[float], way: Way) -> list[Figure]:
+    """What is to be kept of some windows of the gateway; the limits are those of 500 calls.
+
+    `ratios` are to what it is compared with: plain RTP, PCM 24 kHz, or else the floor.
+    """
     middle = [statistics.median(it.pacing[place] for it in windows) for place in range(3)]
     limits: tuple[float | None, ...] = (None, None, None)
     if calls == 500:
-        limits = (None, 10.0, None) if herd else (0.1, 1.0, 5.0)
-    elif calls == 800:
-        limits = (None, 5.0, None)
-    of = f"{calls} calls{', all deltas at once' if herd else ''}"
+        limits = (None, 10.0, None) if way.herd else (0.1, 1.0, LATE)
+    elif calls == 800 or (way.srtp and calls == 600):
+        limits = (None, LATE, None)
+    of = f"{calls} calls{way}"
     names = ("p50", "p99", "p99.9")
     shown = [
         Figure(f"pacing {name}, {of}", value, "ms", limit)
         for name, value, limit in zip(names, middle, limits, strict=True)
     ]
     least = min(min(it.heard, it.received) for it in windows)
-    shown.append(Figure(f"sound that arrives, {of}", 100 * least, "%", 99.5, at_least=True))
-    if not herd:
-        most = 1.6 if calls == 500 else None
+    shown.append(
+        Figure(f"sound that arrives, {of}", 100 * least, "%", 100 * (1 - LOST), at_least=True)
+    )
+    if not way.herd:
+        most = 0.7 if way.straight else 1.6 if calls == 500 and not way.srtp else None
         ratio = statistics.median(ratios)
         memory = statistics.median(it.memory for it in windows)
-        shown.append(Figure(f"CPU against a C program, {of}", ratio, "times", most))
+        shown.append(Figure(f"CPU against {rival(way)[2]}, {of}", ratio, "times", most))
         shown.append(Figure(f"memory, {of}", memory, "MB a call", 0.4))
     return shown
 
 
-def _figures(path: Path, calls: int, first: Look, last: Look, memory: float) -> Figures:
+def rival(way: Way) -> tuple[str, Way, str]:
+    """What a way is compared with: the program, how its sound goes, and that in words."""
+    if way.straight:
+        return "gateway", replace(way, straight=False), "PCM 24 kHz"
+    if way.srtp:
+        return "gateway", replace(way, srtp=False), "plain RTP"
+    return "floor", way, "a C program"
+
+
+def most_of(start: int, carries: Callable[[int], bool]) -> int:
+    """The last number of calls, from `start` on or else below it, that can be carried."""
+    calls = start
+    if carries(calls):
+        while carries(calls + STEP):
+            calls += STEP
+        return calls
+    while calls > STEP and not carries(calls - STEP):
+        calls -= STEP
+    return max(0, calls - STEP)
+
+
+def enough(windows: Sequence[Figures]) -> bool:
+    """All windows of them but one are good."""
+    return sum(not it.good for it in windows) < 2
+
+
+def _figures(
+    path: Path, calls: int, first: Look, last: Look, *, before: float, rate: int
+) -> Figures:
     seconds = last.at - first.at
     records = np.fromfile(path, RECORD)
     records = records[(records["at"] >= first.at * 1e9) & (records["at"] < last.at * 1e9)]
@@ -322,9 +323,9 @@ def _figures(path: Path, calls: int, first: Look, last: Look, memory: float) -> 
         cpu=1000 * cpu / seconds / calls,
         core=cpu / seconds,
         pacing=(p50, p99, p999),
-        heard=(last.heard - first.heard) / (48_000 * seconds * calls),
+        heard=(last.heard - first.heard) / (rate * seconds * calls),
         received=len(records) / (50 * seconds * calls),
-        memory=memory,
+        memory=(last.memory - before) / calls,
         disturbed=(last.waited - first.waited) / seconds > 0.02,
     )
 
@@ -333,6 +334,14 @@ def memory_of(pid: int) -> float:
     """MB."""
     text = Path(f"/proc/{pid}/status").read_text()
     return int(re.findall(r"VmRSS:\s+(\d+)", text)[0]) / 1024
+
+
+@contextmanager
+def closed_ears() -> Iterator[None]:
+    """Callers who are there and do not listen: where nobody is, each packet comes back by ICMP."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as ears:
+        ears.bind((HOST, CALLERS_PORT))
+        yield
 
 
 @contextmanager
@@ -361,29 +370,65 @@ def wait(ready: Callable[[], bool], seconds: float = 20) -> None:
         time.sleep(0.05)
 
 
+def compare(bench: Bench, calls: int, rounds: int, way: Way) -> None:
+    """Rounds of the gateway and its rival in turn; show what comes out."""
+    program, other, _ = rival(way)
+    ratios: list[float] = []
+    windows: list[Figures] = []
+    names = [f"{program}{other}", f"gateway{way}"]
+    width = max(map(len, names))
+    for _ in range(rounds):
+        theirs = bench.measure(program, calls, other)
+        print(f"{calls:5} {names[0]:{width}}  {theirs}", flush=True)
+        ours = bench.measure("gateway", calls, way)
+        print(f"{calls:5} {names[1]:{width}}  {ours}", flush=True)
+        ratios.append(ours.cpu / theirs.cpu)
+        windows.append(ours)
+    told = f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+    print(f"{calls:5} {names[1]} / {names[0]}: {told}", flush=True)
+    show(reached(calls, windows, ratios, way))
+
+
+def search(bench: Bench, start: int, windows: int, way: Way) -> None:
+    """Find how many calls a core carries."""
+
+    def carries(calls: int) -> bool:
+        try:
+            shown = bench.windows("gateway", calls, way, windows)
+        except Refused as refused:
+            print(f"{calls:5} gateway{way}  refused {refused}", flush=True)
+            return False
+        for figures in shown:
+            print(f"{calls:5} gateway{way}  {figures}", flush=True)
+        return enough(shown)
+
+    wanted = None if way.herd or way.straight else 600 if way.srtp else 800
+    most = most_of(start, carries)
+    show([Figure(f"calls on one core{way}", most, "", wanted, at_least=True)])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("calls", type=int, nargs="*", default=[100, 500])
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--herd", action="store_true", help="all deltas in the same millisecond")
+    parser.add_argument("--rounds", type=int, default=3, help="of --search: windows")
+    for name in ("herd", "srtp", "straight", "search"):
+        parser.add_argument(f"--{name}", action="store_true")
     options = parser.parse_args()
+    way = Way(options.herd, options.srtp, options.straight)
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # the model has a socket a call
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(Path(folder))
-        for calls in options.calls:
-            ratios: list[float] = []
-            windows: list[Figures] = []
-            for _ in range(options.rounds):
-                floor = bench.measure("floor", calls, herd=options.herd)
-                print(f"{calls:5} floor    {floor}", flush=True)
-                ours = bench.measure("gateway", calls, herd=options.herd)
-                print(f"{calls:5} gateway  {ours}", flush=True)
-                ratios.append(ours.cpu / floor.cpu)
-                windows.append(ours)
-            told = f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
-            print(f"{calls:5} gateway / floor: {told}", flush=True)
-            show(reached(calls, windows, ratios, herd=options.herd))
+        try:
+            for calls in options.calls[-1:] if options.search else options.calls:
+                if options.search:
+                    search(bench, calls, options.rounds, way)
+                else:
+                    compare(bench, calls, options.rounds, way)
+        except Refused as refused:
+            raise SystemExit(f"refused {refused}") from None
 
 
 if __name__ == "__main__":

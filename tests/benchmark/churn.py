@@ -29,7 +29,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from .capacity import API_PORT, CALLERS_PORT, HOST, SIP_PORT, Bench, Sip, memory_of
+from .capacity import API_PORT, CALLERS_PORT, SIP_PORT, Bench, memory_of
+from .phones import HOST, Sip
 from .table import Figure, show
 
 WARM_UP = 150.0  # s
@@ -75,7 +76,7 @@ class Callers:
     def __init__(self, calls: int, rate: float) -> None:
         self.begun = self.lost = self.heard = 0
         self._calls, self._rate = calls, rate
-        self._sip = Sip(SIP_PORT)
+        self._sip = Sip(SIP_PORT, CALLERS_PORT)
         self._waiting: dict[str, float] = {}  # names, and when they called
         self._given_up: set[str] = set()
         self._up: deque[tuple[str, int, int]] = deque()  # names, ports, the tick of the answer
@@ -96,6 +97,7 @@ class Callers:
         self._over.set()
         self._thread.join()
         self._sip.hang_up()
+        self._sip.close()
         self._sound.close()
 
     def _run(self) -> None:
@@ -119,7 +121,8 @@ class Callers:
         while self.begun < elapsed * self._rate:
             self._waiting[self._sip.invite(self.begun)] = now
             self.begun += 1
-        for name, port in self._sip.poll():
+        for line in self._sip.poll():
+            name, port = line.name, line.port
             if self._waiting.pop(name, None) is None:
                 if port and name in self._given_up:
                     self._given_up.remove(name)

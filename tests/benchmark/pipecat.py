@@ -36,7 +36,6 @@ from websockets.asyncio.client import ClientConnection, connect
 
 from .capacity import (
     HERE,
-    HOST,
     MODEL_PORT,
     WARM_UP,
     WINDOW,
@@ -45,6 +44,7 @@ from .capacity import (
     process,
     wait,
 )
+from .phones import HOST
 from .table import Figure, show
 
 VERSION = "1.14.0"

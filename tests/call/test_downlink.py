@@ -266,3 +266,21 @@ def test_what_was_prepared_twice_is_sent_and_counted_twice() -> None:
     assert [parse(it).timestamp for it in model.line.packets] == [1160, 1320]
     model.line.sent(0.0)
     assert model.playout.sent_total == 960
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [("PCMU", "OPUS"), ("PCMU", "G722"), ("OPUS", "PCMU"), ("G722", "PCMU"), ("PCMU", "PCMA")],
+)
+def test_what_waited_for_keys_while_the_codec_changed(before: str, after: str) -> None:
+    """It never leaves in the codec there was; its time passes as silence at another rate."""
+    model = Model(media(before), 0.2)
+    assert model.line.speech() is None or before == "PCMU"
+    model.line.prepare()
+    model.line.use(media(after, 20))
+    packets = [it for tick in model.run(15) for it in tick]
+    assert {it.payload_type for it in packets} == {media(after).codec.payload_type}
+    assert {b.timestamp - a.timestamp for a, b in pairwise(packets)} == {CLOCK[after] // 50}
+    assert model.playout.sent_total == 4800
+    model.playout.finish("item")
+    assert model.playout.idle

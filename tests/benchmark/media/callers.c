@@ -3,12 +3,13 @@
 //
 //   callers PORTS LOCAL_PORT SECONDS STATISTICS RECORDS
 //
-// PORTS: a file with the port of each call. STATISTICS: sent, received as two uint64. RECORDS is
-// written at the end: for each packet call (uint32), sequence (uint16), payload bytes (uint16),
-// nanoseconds (uint64, CLOCK_REALTIME).
-#include "common.h"
+// PORTS: a file with a line for each call: its port; with SRTP also our key and theirs, in hex.
+// STATISTICS: sent, received, opened, not authentic, as uint64. RECORDS is written at the end: for
+// each packet call (uint32), sequence (uint16), payload bytes (uint16), nanoseconds (uint64,
+// CLOCK_REALTIME). All packets are counted; of SRTP one in SAMPLE is opened, to cost little.
+#include "srtp.h"
 
-enum { BATCH = 64, PACKET = 172 };
+enum { BATCH = 64, PACKET = 172, SAMPLE = 16, MAX_CALLS = 8192 };
 
 struct record {
   uint32_t call;
@@ -16,20 +17,44 @@ struct record {
   uint64_t at;
 };
 
-static int target[65536], calls;
+static int target[MAX_CALLS], calls, secure;
+static struct srtp ours[MAX_CALLS], theirs[MAX_CALLS];
+static uint16_t last[MAX_CALLS];        // sequence that came
+static uint32_t turned_over[MAX_CALLS];  // theirs begins at 0 below 2^15: we see it from there on
 static int call_of[65536];
 static uint64_t *statistics;
 static struct record *records;
 static size_t recorded, room;
 
+static void begin(struct srtp *srtp, const char *hex) {
+  uint8_t key[MASTER];
+  for (int i = 0; i < MASTER; i++)
+    if (sscanf(hex + 2 * i, "%2hhx", &key[i]) != 1) die("key");
+  srtp_begin(srtp, key);
+}
+
 static void read_ports(const char *path) {
   FILE *file = fopen(path, "r");
   if (!file) die(path);
-  for (int port; fscanf(file, "%d", &port) == 1; calls++) {
-    target[calls] = port;
-    call_of[port] = calls;
+  for (char line[256], out[61], in[61]; calls < MAX_CALLS && fgets(line, sizeof line, file); calls++) {
+    int fields = sscanf(line, "%d %60s %60s", &target[calls], out, in);
+    call_of[target[calls] & 65535] = calls;
+    if (fields < 3) continue;
+    secure = 1;
+    begin(&ours[calls], out), begin(&theirs[calls], in);
   }
   fclose(file);
+}
+
+// A packet of a call came; of what is not authentic the tag belongs to no sound.
+static void check(uint32_t call, uint8_t *packet, int size) {
+  uint16_t sequence = (uint16_t)(packet[2] << 8 | packet[3]);
+  uint32_t over = turned_over[call];
+  if (sequence < 0x4000 && last[call] > 0xC000) turned_over[call] = ++over, last[call] = sequence;
+  else if (sequence > 0xC000 && last[call] < 0x4000 && over) over--;  // late
+  else last[call] = sequence;
+  if (sequence % SAMPLE == call % SAMPLE)
+    statistics[srtp_open(&theirs[call], packet, size, (uint64_t)over << 16 | sequence) ? 2 : 3]++;
 }
 
 static void receive(int port) {
@@ -52,9 +77,11 @@ static void receive(int port) {
       if (data[i][1] >= 200 && data[i][1] <= 204) continue;  // RTCP
       struct timespec at;
       memcpy(&at, CMSG_DATA(stamp), sizeof at);
-      records[recorded++] = (struct record){(uint32_t)call_of[ntohs(from[i].sin_port)],
-        (uint16_t)(data[i][2] << 8 | data[i][3]), (uint16_t)(messages[i].msg_len - 12),
+      uint32_t call = (uint32_t)call_of[ntohs(from[i].sin_port)];
+      records[recorded++] = (struct record){call, (uint16_t)(data[i][2] << 8 | data[i][3]),
+        (uint16_t)(messages[i].msg_len - 12 - (secure ? TAG : 0)),
         (uint64_t)at.tv_sec * 1000000000u + (uint64_t)at.tv_nsec};
+      if (secure) check(call, data[i], (int)messages[i].msg_len);
     }
     statistics[1] += (uint64_t)n;
   }
@@ -65,18 +92,19 @@ int main(int count, char **argument) {
   signal(SIGTERM, on_signal);
   read_ports(argument[1]);
   double seconds = atof(argument[3]);
-  statistics = shared(argument[4], 2 * sizeof *statistics);
+  statistics = shared(argument[4], 4 * sizeof *statistics);
   room = (size_t)(calls * 50 * (seconds + 2));
   records = malloc(room * sizeof *records);
   int port = nonblocking_udp(atoi(argument[2]), 64 << 20), on = 1;
   setsockopt(port, SOL_SOCKET, SO_TIMESTAMPNS, &on, sizeof on);
 
-  static uint8_t data[BATCH][PACKET];
+  static uint8_t data[BATCH][PACKET + 20], sound[160];
   static struct sockaddr_in to[BATCH];
   static struct iovec parts[BATCH];
   static struct mmsghdr messages[BATCH];
+  for (int i = 0; i < 160; i++) sound[i] = ulaw(tone(i, 8000));
   for (int i = 0; i < BATCH; i++) {
-    for (int at = 0; at < 160; at++) data[i][12 + at] = ulaw(tone(at, 8000));
+    memcpy(data[i] + 12, sound, sizeof sound);
     to[i] = (struct sockaddr_in){.sin_family = AF_INET};
     to[i].sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     parts[i] = (struct iovec){data[i], PACKET};
@@ -94,6 +122,10 @@ int main(int count, char **argument) {
       packet[0] = 0x80, packet[1] = 0;
       packet[2] = (uint8_t)(sequence >> 8), packet[3] = (uint8_t)sequence;
       memcpy(packet + 4, &timestamp, 4), memcpy(packet + 8, &ssrc, 4);
+      if (secure) {
+        memcpy(packet + 12, sound, sizeof sound);
+        parts[ready].iov_len = (size_t)srtp_seal(&ours[call], packet, PACKET, sequence);
+      }
       to[ready++].sin_port = htons((uint16_t)target[call]);
       next++;
       if (ready == BATCH || began + (double)next * step > until) {

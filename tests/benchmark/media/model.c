@@ -1,9 +1,10 @@
 // A Realtime server that costs little: it answers session.update, and from a call's first append on
 // it speaks without end, in deltas of 100, 200, 400 and 200 ms, some 1.2 s ahead of real time.
 //
-//   model PORT CERTIFICATE KEY STATISTICS HERD
+//   model PORT CERTIFICATE KEY STATISTICS HERD STRAIGHT
 //
 // HERD 1: the deltas of all calls in the same millisecond; 0: each call at a time of its own.
+// STRAIGHT 1: its deltas are audio/pcmu; 0: audio/pcm of 24 kHz.
 // STATISTICS: bytes of sound heard, appends, ms of sound said, connections, as uint64.
 #include "common.h"
 
@@ -19,6 +20,7 @@ struct call {
   int header_bytes;
   uint8_t head[HEAD];  // how its payload begins, unmasked
   uint64_t length, seen;
+  int padding;         // characters = at the end of its sound
   double speaks_from;  // 0: not yet
   double said;         // ms
   int chunk;
@@ -32,7 +34,7 @@ static struct { uint64_t audio, appends, said, open; } *statistics;
 static const int CHUNK_MS[] = {100, 200, 400, 200};
 static uint8_t *chunk[4];
 static size_t chunk_bytes[4];
-static int herd;
+static int herd, straight;
 
 static const char CREATED[] =
   "{\"type\":\"session.created\",\"event_id\":\"event_1\",\"session\":{\"id\":\"sess_1\","
@@ -51,14 +53,17 @@ static const char *BEGIN[] = {
 };
 
 static void make_chunk(int index) {
-  int samples = 24 * CHUNK_MS[index];
+  int samples = (straight ? 8 : 24) * CHUNK_MS[index], bytes = straight ? samples : 2 * samples;
   int16_t *sound = malloc((size_t)samples * 2);
-  for (int i = 0; i < samples; i++) sound[i] = tone(i, 24000);
+  for (int i = 0; i < samples; i++) {
+    if (straight) ((uint8_t *)sound)[i] = ulaw(tone(i, 8000));
+    else sound[i] = tone(i, 24000);
+  }
   char *text = malloc((size_t)samples * 3 + 512);
   int length = sprintf(text, "{\"type\":\"response.output_audio.delta\",\"event_id\":\"event_CFfsAPZYyYOQ\","
     "\"response_id\":\"resp_1\",\"item_id\":\"item_1\",\"output_index\":0,\"content_index\":0,"
     "\"delta\":\"");
-  length += EVP_EncodeBlock((uint8_t *)text + length, (uint8_t *)sound, samples * 2);
+  length += EVP_EncodeBlock((uint8_t *)text + length, (uint8_t *)sound, bytes);
   length += sprintf(text + length, "\"}");
   chunk[index] = malloc((size_t)length + 10);
   int header = frame_header(chunk[index], (size_t)length);
@@ -108,7 +113,7 @@ static void accept_call(struct call *call) {
 static void finish_frame(struct call *call) {
   static const char APPEND[] = "\"input_audio_buffer.append\"", UPDATE[] = "\"session.update\"";
   if (memmem(call->head, HEAD, APPEND, sizeof APPEND - 1)) {
-    statistics->audio += (call->length - 47) / 4 * 3;
+    statistics->audio += (call->length - 47) / 4 * 3 - (uint64_t)call->padding;
     statistics->appends++;
     if (call->speaks_from == 0) {
       double round = 0.9;  // s, of all chunks
@@ -132,7 +137,7 @@ static void take(struct call *call, uint8_t *data, int bytes) {
       small = header[1] & 127;
       need = 2 + (small == 126 ? 2 : small == 127 ? 8 : 0) + 4;
       if (call->header_bytes < 2 || call->header_bytes < need) continue;
-      call->length = (uint64_t)small, call->seen = 0;
+      call->length = (uint64_t)small, call->seen = 0, call->padding = 0;
       if (small >= 126)
         for (call->length = 0, small = 2; small < need - 4; small++)
           call->length = call->length << 8 | header[small];
@@ -144,6 +149,9 @@ static void take(struct call *call, uint8_t *data, int bytes) {
     if (here > left) here = left;
     for (uint64_t i = 0; i < here && call->seen + i < HEAD; i++)
       call->head[call->seen + i] = data[(uint64_t)at + i] ^ mask[(call->seen + i) & 3];
+    for (uint64_t i = call->length - 4; i < call->length - 2; i++)  // before "}
+      if (call->length > 47 && i >= call->seen && i < call->seen + here)
+        call->padding += (data[(uint64_t)at + i - call->seen] ^ mask[i & 3]) == '=';
     call->seen += here, at += (int)here;
     if (call->seen == call->length) {
       finish_frame(call);
@@ -183,10 +191,10 @@ static void speak(struct call *call, double time) {
 }
 
 int main(int count, char **argument) {
-  if (count != 6) return 2;
+  if (count != 7) return 2;
   signal(SIGTERM, on_signal), signal(SIGPIPE, SIG_IGN);
   statistics = shared(argument[4], sizeof *statistics);
-  herd = atoi(argument[5]);
+  herd = atoi(argument[5]), straight = atoi(argument[6]);
   for (int i = 0; i < 4; i++) make_chunk(i);
   SSL_CTX *context = SSL_CTX_new(TLS_server_method());
   if (SSL_CTX_use_certificate_file(context, argument[2], SSL_FILETYPE_PEM) != 1) die(argument[2]);
