@@ -151,6 +151,22 @@ def test_a_close_before_it_is_ready_is_the_reason() -> None:
     run(main())
 
 
+def test_a_message_behind_the_end_is_not_heard() -> None:
+    """The tick that ran right before it may have ended the call."""
+
+    async def main() -> None:
+        server, listener = Server(), Listener()
+        model = make(server, backend(), listener)
+        await model.open()
+        model.close()
+        heard, sent = len(listener.events), len(server.sent)
+        server.event("response.created", response={"id": "resp_1"})
+        assert (len(listener.events), len(server.sent)) == (heard, sent)
+        assert listener.errors == []
+
+    run(main())
+
+
 def test_what_ends_the_session_is_told_once_and_logged() -> None:
     async def main() -> None:
         server, listener = Server(), Listener()
