@@ -36,9 +36,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
@@ -47,56 +47,14 @@ import numpy.typing as npt
 
 from .phones import HOST, Line, Refused, Sip
 from .table import Figure, show
+from .verdict import PLAIN, Figures, Way, enough, most_of, reached, rival
 
 HERE = Path(__file__).parent / "media"
 WARM_UP, WINDOW = 4.0, 8.0  # s
 SIP_PORT, CALLERS_PORT, MODEL_PORT, FIRST_PORT, API_PORT = 15060, 18998, 19000, 20000, 18080
 RATE = 20  # calls a second that are set up
-LATE, LOST, STEP = 5.0, 0.005, 100  # ms of p99; share of the sound; calls
+TRIES = 3  # of a call that is refused
 RECORD = np.dtype([("call", "<u4"), ("sequence", "<u2"), ("length", "<u2"), ("at", "<u8")])
-
-
-@dataclass(frozen=True, slots=True)
-class Way:
-    """How the sound goes."""
-
-    herd: bool = False
-    srtp: bool = False
-    straight: bool = False
-
-    def __str__(self) -> str:
-        said = (self.srtp, "SRTP"), (self.straight, "straight"), (self.herd, "all deltas at once")
-        return "".join(f", {words}" for true, words in said if true)
-
-
-PLAIN = Way()
-
-
-@dataclass(frozen=True, slots=True)
-class Figures:
-    """What one window showed."""
-
-    cpu: float  # ms for a second of a call
-    core: float  # of core 0
-    pacing: tuple[float, float, float]  # ms; p50, p99, p99.9
-    heard: float  # of the sound that was said to the model
-    received: float  # of the packets due to the callers
-    memory: float  # MB a call
-    disturbed: bool
-
-    @property
-    def good(self) -> bool:
-        """It could go on like that."""
-        return self.pacing[1] < LATE and min(self.heard, self.received) >= 1 - LOST
-
-    def __str__(self) -> str:
-        p50, p99, p999 = self.pacing
-        return (
-            f"cpu {self.cpu:6.3f} ms  core {self.core:4.0%}"
-            f"  pacing {p50:5.2f} {p99:6.2f} {p999:6.2f} ms"
-            f"  in {self.heard:6.1%}  out {self.received:6.1%}  memory {self.memory:5.2f} MB"
-            f"{' !' if self.disturbed else ''}"
-        )
 
 
 class Bench:
@@ -135,18 +93,35 @@ class Bench:
 
     @contextmanager
     def gateway(self, calls: int, way: Way) -> Iterator[tuple[int, list[Line], float]]:
-        """The service with its calls up. Raises Refused."""
+        """The service with its calls up. Raises Refused.
+
+        A model that is not ready within 3 s, for want of a core, is 503: that is tried again.
+        """
         with self.service(calls, straight=way.straight) as pid:
             before = memory_of(pid)
             lines = []
             with closing(Sip(SIP_PORT, CALLERS_PORT, srtp=way.srtp)) as sip:
-                began = time.monotonic()
                 with closed_ears():
                     for number in range(calls):
-                        lines.append(sip.call(number))
-                        time.sleep(max(0.0, began + (number + 1) / RATE - time.monotonic()))
+                        due = time.monotonic() + 1 / RATE
+                        lines.append(self._call(sip, number))
+                        time.sleep(max(0.0, due - time.monotonic()))
                 yield pid, lines, before
                 sip.hang_up()
+
+    def _call(self, sip: Sip, number: int) -> Line:
+        for again in range(1, TRIES):
+            try:
+                return sip.call(number)
+            except Refused as refused:
+                print(f"# refused {refused}{self._last_warning()}", flush=True)
+                time.sleep(5)  # as its Retry-After says
+                number += 100_000 * again
+        return sip.call(number)
+
+    def _last_warning(self) -> str:
+        log = (self.folder / "gateway.log").read_text().splitlines()
+        return "".join(["; ", *[it for it in log if '"warning"' in it][-1:]])
 
     @contextmanager
     def service(self, calls: int, *, ports: int = 0, straight: bool = False) -> Iterator[int]:
@@ -244,62 +219,6 @@ def look(pid: int, model: npt.NDArray[np.uint64]) -> Look:
         ran, queued, _ = map(int, path.read_text().split())
         cpu, waited = cpu + ran, waited + queued
     return Look(time.time(), cpu / 1e9, waited / 1e9, int(model[0]), memory_of(pid))
-
-
-def reached(calls: int, windows: list[Figures], ratios: list[float], way: Way) -> list[Figure]:
-    """What is to be kept of some windows of the gateway; the limits are those of 500 calls.
-
-    `ratios` are to what it is compared with: plain RTP, PCM 24 kHz, or else the floor.
-    """
-    middle = [statistics.median(it.pacing[place] for it in windows) for place in range(3)]
-    limits: tuple[float | None, ...] = (None, None, None)
-    if calls == 500:
-        limits = (None, 10.0, None) if way.herd else (0.1, 1.0, LATE)
-    elif calls == 800 or (way.srtp and calls == 600):
-        limits = (None, LATE, None)
-    of = f"{calls} calls{way}"
-    names = ("p50", "p99", "p99.9")
-    shown = [
-        Figure(f"pacing {name}, {of}", value, "ms", limit)
-        for name, value, limit in zip(names, middle, limits, strict=True)
-    ]
-    least = min(min(it.heard, it.received) for it in windows)
-    shown.append(
-        Figure(f"sound that arrives, {of}", 100 * least, "%", 100 * (1 - LOST), at_least=True)
-    )
-    if not way.herd:
-        most = 0.7 if way.straight else 1.6 if calls == 500 and not way.srtp else None
-        ratio = statistics.median(ratios)
-        memory = statistics.median(it.memory for it in windows)
-        shown.append(Figure(f"CPU against {rival(way)[2]}, {of}", ratio, "times", most))
-        shown.append(Figure(f"memory, {of}", memory, "MB a call", 0.4))
-    return shown
-
-
-def rival(way: Way) -> tuple[str, Way, str]:
-    """What a way is compared with: the program, how its sound goes, and that in words."""
-    if way.straight:
-        return "gateway", replace(way, straight=False), "PCM 24 kHz"
-    if way.srtp:
-        return "gateway", replace(way, srtp=False), "plain RTP"
-    return "floor", way, "a C program"
-
-
-def most_of(start: int, carries: Callable[[int], bool]) -> int:
-    """The last number of calls, from `start` on or else below it, that can be carried."""
-    calls = start
-    if carries(calls):
-        while carries(calls + STEP):
-            calls += STEP
-        return calls
-    while calls > STEP and not carries(calls - STEP):
-        calls -= STEP
-    return max(0, calls - STEP)
-
-
-def enough(windows: Sequence[Figures]) -> bool:
-    """All windows of them but one are good."""
-    return sum(not it.good for it in windows) < 2
 
 
 def _figures(
