@@ -76,7 +76,7 @@ def reached(calls: int, windows: list[Figures], ratios: list[float], way: Way) -
         Figure(f"sound that arrives, {of}", 100 * least, "%", 100 * (1 - LOST), at_least=True)
     )
     if not way.herd:
-        most = 0.7 if way.straight else 1.6 if calls == 500 and not way.srtp else None
+        most = None if way.srtp else 0.7 if way.straight else 1.6 if calls == 500 else None
         ratio = statistics.median(ratios)
         memory = statistics.median(it.memory for it in windows)
         shown.append(Figure(f"CPU against {rival(way)[2]}, {of}", ratio, "times", most))
