@@ -52,8 +52,8 @@ class Shield:
     def agree(self, security: Security, source: SourceRule, now: float) -> None:
         """Take what offer and answer agreed on; `source` says where the peer may be."""
         self._source, self._peer = source, None
+        self.plain = security is None  # first: whatever goes wrong now, nothing leaves plain
         self._send(self._privacy.agree(security, now))
-        self.plain = self._privacy.plain
         if self._privacy.deadline is not None:
             self._handshakes.add(self)
 

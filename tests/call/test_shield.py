@@ -71,6 +71,15 @@ def pair() -> tuple[Shield, Port, Shield, Port]:
 
 
 class TestPackets:
+    def test_nothing_leaves_plain_where_keys_cannot_be_had(self) -> None:
+        """DTLS without a certificate of ours is a mistake of ours: it must not open the port."""
+        it, _ = shield()
+        assert it.plain
+        with pytest.raises(ValueError, match="certificate"):
+            it.agree(by_dtls("active", THEIRS), rule(), 0.0)
+        assert not it.plain
+        assert not it.ready
+
     def test_plain_until_something_else_is_agreed(self) -> None:
         it, port = shield()
         it.send(packet(1), PEER)
