@@ -63,7 +63,7 @@ class Codec:
 
 def is_coded(sound: Samples | Codes) -> TypeIs[Codes]:
     """Whether this is sound as on the wire, and no samples."""
-    return sound.dtype == np.uint8
+    return sound.itemsize == 1  # types compare ten times slower
 
 
 def codec(name: str) -> Codec:

@@ -121,6 +121,7 @@ class Downlink:
         self._piece = codec.rate * piece // 1000
         self._waiting = self._divided(self._waiting)
         self._taken = self.playout.rate * FRAME_MS // 1000  # of the playout, in 20 ms
+        self.law = law_of(codec.name if codec.stateless else "PCMU")  # of codes, if any leave
         self._plain = codec.stateless and ptime == FRAME_MS and media.sending
         self._silence = self._encoder.encode(silence(self._frame)) if self._plain else b""
         self._still = False
@@ -143,11 +144,6 @@ class Downlink:
             self._make()
         if self._waiting:
             self._pack()
-
-    @property
-    def law(self) -> Law:
-        """Of what is packed by `pack`."""
-        return law_of(self._media.codec.name)
 
     @property
     def down(self) -> Resampler:
