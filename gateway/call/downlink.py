@@ -24,7 +24,6 @@ import numpy as np
 
 from gateway.audio.codec import codec as codec_of
 from gateway.audio.frame import FRAME_MS, Samples, silence
-from gateway.audio.g711 import Codec as Law
 from gateway.audio.g711 import Codes, is_coded
 from gateway.audio.g711 import codec as law_of
 from gateway.audio.opus import Wishes
