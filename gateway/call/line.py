@@ -79,8 +79,9 @@ class Line:
         self._tones = tones
         self._passed = RtpCounts()  # while the stream was lent
         self._media = media
-        self._digits: dict[int, DigitReceiver] = {}  # by payload type
-        self._events: tuple[dict[int, int], int] | None = None  # what they were made for
+        # By payload type, its clock and that of the audio beside it.
+        self._digits: dict[tuple[int, int, int], DigitReceiver] = {}
+        self._keys: dict[int, DigitReceiver] = {}  # the same by payload type alone
         self.uplink = Uplink(
             media,
             model_rate=model_rate,
@@ -155,7 +156,7 @@ class Line:
             self.ignored += 1
             return []
         self.last_packet_at = now
-        keys = self._digits.get(packet.payload_type)
+        keys = self._keys.get(packet.payload_type)
         pressed = keys.receive(packet, now) if keys else []
         if not self.uplink.receive(packet, now) and keys is None:
             self.ignored += 1  # what was never agreed
@@ -318,9 +319,13 @@ class Line:
         events = dict(media.events)
         if media.event_payload_type is not None:
             events.setdefault(media.event_payload_type, media.event_clock_rate)
-        if (events, clock) != self._events:
-            self._events = events, clock
-            self._digits = {pt: DigitReceiver(rate, clock) for pt, rate in events.items()}
+        digits = {}
+        for payload_type, rate in events.items():
+            key = payload_type, rate, clock
+            # A key may be down: who hears it goes on hearing it.
+            digits[key] = self._digits.get(key) or DigitReceiver(rate, clock)
+        self._digits = digits
+        self._keys = {payload_type: it for (payload_type, _, _), it in digits.items()}
 
     def _covers(self, timestamp: int, units: int, now: float) -> bool:
         return any(it.covers(timestamp, units, now) for it in self._digits.values())

@@ -301,6 +301,19 @@ class TestClock:
 class TestDigits:
     """RFC 4733 events: told once, and their tone kept from the model."""
 
+    def test_a_key_that_is_down_while_the_session_changes_is_one(self) -> None:
+        """Another list of payload types, as after a transfer, does not begin it anew."""
+        caller = Caller()
+        events = {101: 8000, 110: 48000}
+        caller.line.renegotiate(media(events=events), caller.now)
+        caller.say(0, 1)
+        pressed = caller.line.receive(caller.press(5, 2, 2 * FRAME, 160), PHONE, caller.now)
+        caller.line.renegotiate(media(events={101: 8000}), caller.now)
+        for n in range(2, 5):
+            packet = caller.press(5, n + 1, 2 * FRAME, 160 * n, end=n == 4)
+            pressed += caller.line.receive(packet, PHONE, caller.now)
+        assert pressed == ["5"]
+
     def test_a_key_is_told_once(self) -> None:
         caller = Caller()
         told = [
