@@ -386,6 +386,20 @@ class MemoryPorts:
             self.release(port, 0.0)
 
 
+class Unfiltered(Network):
+    """A network whose ports hear everybody all the time, as those bound to every address do."""
+
+    def ports(self, host: str, limit: int = 1000) -> MemoryPorts:
+        return _UnfilteredPorts(self, host, limit)
+
+
+class _UnfilteredPorts(MemoryPorts):
+    def open(self, now: float) -> MemoryPort:
+        port = super().open(now)
+        port.connect = lambda target: None  # type: ignore[method-assign]
+        return port
+
+
 class LoopTicker:
     """Ticks of 20 ms from the loop's own clock (`Ticker`), for virtual time.
 

@@ -210,13 +210,12 @@ class Downlink:
         heard = self.playout.cut()
         self._prime()
         self._waiting = [_silent(piece) for piece in self._waiting]
-        if not any(piece.taken for _, piece in self._leaving):  # it may be a key
-            pass
-        elif self._stale:
-            self._leaving, self.packets, self._paused = [], [], True
-        else:
-            self._leaving = [(at, _silent(piece)) for at, piece in self._leaving]
-            self._encode()
+        if any(piece.taken for _, piece in self._leaving):  # a key goes on
+            if self._stale:
+                self._leaving, self.packets, self._paused = [], [], True
+            else:
+                self._leaving = [(at, _silent(piece)) for at, piece in self._leaving]
+                self._encode()
         return heard
 
     def stand(self) -> Start:

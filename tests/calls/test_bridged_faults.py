@@ -14,9 +14,9 @@ import pytest
 
 from gateway.rtp.packet import Packet, encode, is_rtcp, timestamp_delta
 from gateway.simulator.phone import Phone
-from tests.clock import Address, Network, run
+from tests.clock import Address, Network, Unfiltered, run
 from tests.torture.caller import tone
-from tests.torture.test_rtp import NO_PACKETS, Unfiltered
+from tests.torture.test_rtp import NO_PACKETS
 from tests.torture.watch import nothing_breaks
 
 from .house import House, noise

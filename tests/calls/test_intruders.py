@@ -20,7 +20,7 @@ import pytest
 from gateway.rtp import rtcp
 from gateway.rtp.packet import Packet, encode, is_rtcp
 from gateway.rtp.rtcp import Bye, Report, ReportBlock, SenderInfo
-from tests.clock import Address, MemoryPort, MemoryPorts, Network, run
+from tests.clock import Address, Network, Unfiltered, run
 from tests.torture.caller import PCMA, Caller, calling, tone
 from tests.torture.watch import nothing_breaks
 
@@ -36,20 +36,6 @@ INTRUDERS = {
     "her port of RTCP": ("10.0.2.1", 7001),
 }
 SECONDS = 4.0
-
-
-class Unfiltered(Network):
-    """A network whose ports hear everybody all the time, as those bound to every address do."""
-
-    def ports(self, host: str, limit: int = 1000) -> MemoryPorts:
-        return _UnfilteredPorts(self, host, limit)
-
-
-class _UnfilteredPorts(MemoryPorts):
-    def open(self, now: float) -> MemoryPort:
-        port = super().open(now)
-        port.connect = lambda target: None  # type: ignore[method-assign]
-        return port
 
 
 def sound(home: House) -> npt.NDArray[np.float64]:

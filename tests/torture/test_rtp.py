@@ -23,7 +23,7 @@ import pytest
 from gateway.rtp.packet import Packet, encode
 from gateway.sip.endpoint import Address
 from tests.calls.house import House, house
-from tests.clock import MemoryPort, MemoryPorts, Network, run
+from tests.clock import Network, Unfiltered, run
 
 from .caller import EVENTS, PCMA, Caller, calling, quiet, tone
 from .watch import nothing_breaks
@@ -31,20 +31,6 @@ from .watch import nothing_breaks
 HERS, HIS = 400.0, 1600.0  # Hz: the caller's sound and the attacker's
 RATE = 24000  # Hz, of what the model hears
 FRAME = RATE // 50
-
-
-class Unfiltered(Network):
-    """A network whose ports hear everybody all the time, as those bound to every address do."""
-
-    def ports(self, host: str, limit: int = 1000) -> MemoryPorts:
-        return _UnfilteredPorts(self, host, limit)
-
-
-class _UnfilteredPorts(MemoryPorts):
-    def open(self, now: float) -> MemoryPort:
-        port = super().open(now)
-        port.connect = lambda target: None  # type: ignore[method-assign]
-        return port
 
 
 @asynccontextmanager
